@@ -9,6 +9,10 @@ from typing import Any
 import aiohttp
 import pytest
 
+from exai.consulting.results import Confirmation
+from exai.dispatch.progress import SendProgress
+from exai.tools.base import ToolAnswer
+from exai.tools.envelope import to_be_confirmed
 from exai.transports.http import sessions as http_sessions
 from support.open_doors import Doors, open_doors
 from support.virtual_time import now
@@ -27,8 +31,8 @@ class PlainClient:
         self._doors = doors
         self.headers = {"Accept": "application/json, text/event-stream"}
 
-    async def begin(self) -> None:
-        message = {"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": HELLO}
+    async def begin(self, **said: Any) -> None:
+        message = {"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": HELLO | said}
         async with self.post(message) as response:
             await response.read()
             self.headers["Mcp-Session-Id"] = response.headers["Mcp-Session-Id"]
@@ -159,6 +163,48 @@ async def test_the_end_of_a_session_ends_its_calls(has_begun: bool) -> None:
             assert (response.status, messages(text)) == (200 if has_begun else 404, [])
         async with client.call("echo") as response:
             assert response.status == 404
+
+
+@pytest.mark.parametrize("thief", ["bob", "alice", "nobody"])
+async def test_only_the_session_that_is_asked_may_answer(thief: str) -> None:
+    """Another's session, another of one's own, and none at all; each with the id that was asked."""
+    asking: dict[str, Any] = {"capabilities": {"elicitation": {}}}
+    async with open_doors() as doors, aiohttp.ClientSession() as http:
+        doors.engine.further["costly"] = _costly
+        tokens = {subject: doors.authenticator.issue(subject, subject) for subject in ("alice", "bob")}
+        asked, other = PlainClient(http, doors), PlainClient(http, doors)
+        asked.headers |= tokens["alice"]
+        other.headers |= tokens["bob" if thief == "bob" else "alice"]
+        await asked.begin(**asking)
+        await other.begin(**asking)
+        if thief == "nobody":
+            del other.headers["Mcp-Session-Id"]
+        async with asked.call("costly") as response:
+            (form,) = messages(await _first_event(response))
+            assert form["method"] == "elicitation/create"
+            result = {"action": "accept", "content": {"allow": True}}
+            forged = {"jsonrpc": "2.0", "id": form["id"], "result": result}
+            async with other.post(forged) as stolen:
+                await stolen.read()
+            await asyncio.sleep(1)
+            own = {"jsonrpc": "2.0", "id": form["id"], "result": {"action": "decline"}}
+            async with asked.post(own) as accepted:
+                assert accepted.status == 202
+            answer = messages(await response.text())[-1]
+        assert "the user did not allow it" in answer["result"]["content"][0]["text"]
+
+
+async def _costly(arguments: dict[str, Any], _: SendProgress | None) -> ToolAnswer:
+    if "budget_usd" in arguments:
+        return ToolAnswer("paid", {})
+    return to_be_confirmed(ToolAnswer("an estimate", {}), Confirmation(0.2, 0.1, 0.3), within_s=60)
+
+
+async def _first_event(response: aiohttp.ClientResponse) -> str:
+    async for line in response.content:
+        if line.startswith(b"data:"):
+            return line.decode()
+    raise AssertionError("The stream ended before its first event.")
 
 
 async def test_a_session_with_plain_calls_alone_is_not_idle(monkeypatch: pytest.MonkeyPatch) -> None:

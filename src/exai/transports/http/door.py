@@ -132,12 +132,12 @@ class HttpDoor:
     async def _serve_message(
         self, caller: Caller, message: Message, body: bytes, scope: Scope, receive: Receive, send: Send
     ) -> None:
-        if self._plain.takes_response(message):
+        session_id = session_id_of(scope)
+        session = None if session_id is None else (caller.subject, session_id)
+        if self._plain.takes_response(session, message):
             await Response(status_code=202)(scope, receive, send)
             return
         is_endless = message.get("method") in STREAMING_METHODS
-        session_id = session_id_of(scope)
-        session = None if session_id is None else (caller.subject, session_id)
         client = self._plain.client_of(message, caller, scope)
         try:
             if client is not None and session_id is not None:

@@ -13,11 +13,11 @@ of a session that is not known, or asked for otherwise than MCP has it, is the S
 """
 
 import asyncio
-import itertools
 import secrets
 from collections.abc import Callable
 from functools import partial
 from typing import Any
+from weakref import WeakValueDictionary
 
 import mcp_types as types
 import msgspec
@@ -35,7 +35,7 @@ from exai.runtime import tasks
 from exai.transports.asked_requests import AskedRequests
 from exai.transports.http.faults import ended_credential
 from exai.transports.http.plain_answer import PlainAnswer
-from exai.transports.http.running_requests import RunningRequests
+from exai.transports.http.running_requests import RunningRequests, Session
 from exai.transports.http.sessions import HttpSessions, Stop
 from exai.transports.plain_calls import CALL, PLAIN_VERSIONS, PlainCalls, is_plain
 from exai.transports.server import EngineServer
@@ -112,12 +112,15 @@ class PlainRequests:
         self._running = running
         self._watcher = watcher
         self._refuse = refuse
-        tag, numbers = secrets.token_hex(8), itertools.count()
-        self._asked = AskedRequests(lambda: f"{tag}-{next(numbers)}")
+        self._asked: WeakValueDictionary[Session, AskedRequests] = WeakValueDictionary()
+        """By session, as long as a call of it is answered: nobody else's response is taken."""
 
-    def takes_response(self, message: Message) -> bool:
-        """Take a response to a request of a plain call, and tell whether it is one."""
-        return "method" not in message and self._asked.take(message)
+    def takes_response(self, session: Session | None, message: Message) -> bool:
+        """Take a response to a request of a plain call of this session, and tell whether it is one."""
+        if session is None or "method" in message:
+            return False
+        asked = self._asked.get(session)
+        return asked is not None and asked.take(message)
 
     def client_of(self, message: Message, caller: Caller, scope: Scope) -> HttpClient | None:
         """Return the client of a request that is plain; `None`: the SDK answers."""
@@ -172,7 +175,7 @@ class PlainRequests:
                 self._running.free(running)
                 settle()
 
-            answer = PlainAnswer(send, session_id, self._asked, let_go)
+            answer = PlainAnswer(send, session_id, self._asked_in(session), let_go)
             leaving = tasks.spawn(
                 self._note_leaving(receive, answer, session, request, let_go), name="mcp client"
             )
@@ -181,6 +184,10 @@ class PlainRequests:
             finally:
                 leaving.cancel()
                 answer.close()
+
+    def _asked_in(self, session: Session) -> AskedRequests:
+        """Return what is asked in a session, under ids that the SDK gives to none of its own."""
+        return self._asked.setdefault(session, AskedRequests(_new_id))
 
     async def _answer(
         self,
@@ -223,7 +230,7 @@ class PlainRequests:
         self,
         receive: Receive,
         answer: PlainAnswer,
-        session: tuple[str, bytes],
+        session: Session,
         request: _PlainRequest,
         let_go: Callable[[], None],
     ) -> None:
@@ -233,6 +240,10 @@ class PlainRequests:
         if not answer.is_over:
             let_go()
             self._sessions.note_left(session, partial(request.stop, Stop.CANCELLED))
+
+
+def _new_id() -> str:
+    return f"asked-{secrets.token_hex(16)}"
 
 
 _OWN_HEADERS = frozenset({b"content-length", b"content-type"})
