@@ -34,7 +34,7 @@ async def measure(scale: Scale) -> Sequence[Figure]:
     return [
         Figure(
             what=f"{total.tools.total():,} calls of {len(total.tools)} tools, {_left(total):,} left by their client: "
-            "permits, bytes, tasks, connections, rows without an end; limits exceeded",
+            "permits, bytes, tasks, connections, rows without an end, reservations; limits exceeded",
             measured=f"{len(total.faults)}",
             aim="0",
             reached=not total.faults,

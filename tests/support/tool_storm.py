@@ -8,21 +8,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import Connection, func, select
 
 from exai.app.services import Services
 from exai.routing.breaker import State
+from exai.storage.calls.schema import guarded_calls
 from exai.storage.schema import calls, idempotent_calls, workflow_steps, workflows
-from exai_emulator import Emulator, Fault, Persona, ReplyRule
+from exai_emulator import Emulator, Fault, Persona, ReplyRule, RequestLog
 from support.daemon_in_process import DaemonInProcess
 from support.every_tool import AskedTool, answering_tools
 from support.mcp_websocket import McpSocket, mcp_socket
 from support.queued_writes import commit_queued
 from support.waiting import wait_until
 
-__all__ = ["LIMITS", "MARKS", "STORM_ENVIRON", "Remains", "Storm"]
+__all__ = ["LIMITS", "MARKS", "STORM_ENVIRON", "Remains", "Storm", "left_behind", "tasks_by_name"]
 
 LIMITS = {"global": 6, "provider": 4, "model": 3}
+RESERVED_USD = 0.0987654321
+"""Of each call until it ends; no call costs just that."""
 STORM_ENVIRON = {
     "EXAI_ADMISSION__GLOBAL_LIMIT": str(LIMITS["global"]),
     "EXAI_ADMISSION__CALLER_LIMIT": str(LIMITS["global"]),
@@ -33,9 +36,11 @@ STORM_ENVIRON = {
     "EXAI_TIMEOUTS__IDLE_S": "15",
     "EXAI_TIMEOUTS__IDLE_MAX_EFFORT_S": "15",
     "EXAI_BREAKER__OPEN_S": "5",
+    "EXAI_GUARDS__CALLS_PER_HOUR": "1000000",
+    "EXAI_GUARDS__CALL_USD": str(RESERVED_USD),
     "EXAI_LOGGING__LEVEL": "error",
 }
-"""Limits that the calls of a few clients reach, and time-outs that slow answers do."""
+"""Limits that the calls of a few clients reach, time-outs that slow answers do, and a guard that refuses nobody."""
 
 MARKS: Mapping[str, tuple[ReplyRule, ...]] = {
     "plain": (),
@@ -87,11 +92,11 @@ class Storm:
                 self._emulator.script.reply(rule)
         async with mcp_socket(self._daemon.mcp_ws) as client:
             self._tools = await answering_tools(client)
-        before = _tasks()
+        before = tasks_by_name()
         async with asyncio.TaskGroup() as group:
             for number in range(clients):
                 group.create_task(self._clients(count), name=f"client {number}")
-        await self._look(before)
+        self.remains.faults += await left_behind(self._daemon.services, self._emulator.log, before)
         return self.remains
 
     async def _clients(self, count: int) -> None:
@@ -131,25 +136,26 @@ class Storm:
         files = tuple(self._files) if dice.random() < 0.3 else ()
         return tool.name, tool.arguments(question, files=files, folder=self._folder)
 
-    async def _look(self, before: Counter[str]) -> None:
-        """Wait for the end of what was left, and note what does not end."""
-        services, log = self._daemon.services, self._emulator.log
-        left: list[str] = []
 
-        def nothing_runs() -> bool:
-            left[:] = [*_held(services), *_of_emulator(log.in_flight), *_new_tasks(before)]
-            return not left
+async def left_behind(services: Services, log: RequestLog, before: Counter[str]) -> list[str]:
+    """Wait for the end of what runs beside the tasks of `before`; return what does not end, and what was exceeded."""
+    left: list[str] = []
 
-        try:
-            await wait_until(nothing_runs, what=lambda: "; ".join(left))
-        except (TimeoutError, AssertionError):
-            self.remains.faults += left
-        self.remains.faults += _exceeded(services)
-        for provider in ("glm", "kimi"):
-            if log.high_water_of(provider) > LIMITS["provider"]:
-                self.remains.faults.append(f"{provider} had {log.high_water_of(provider)} requests at once")
-        await commit_queued(services.storage.database)
-        self.remains.faults += await _rows(services)
+    def nothing_runs() -> bool:
+        left[:] = [*_held(services), *_of_emulator(log.in_flight), *_new_tasks(before)]
+        return not left
+
+    found: list[str] = []
+    try:
+        await wait_until(nothing_runs, what=lambda: "; ".join(left))
+    except (TimeoutError, AssertionError):
+        found += left
+    found += _exceeded(services)
+    for provider in ("glm", "kimi"):
+        if log.high_water_of(provider) > LIMITS["provider"]:
+            found.append(f"{provider} had {log.high_water_of(provider)} requests at once")
+    await commit_queued(services.storage.database)
+    return [*found, *await _rows(services)]
 
 
 def _end(answer: Mapping[str, Any]) -> str:
@@ -157,7 +163,7 @@ def _end(answer: Mapping[str, Any]) -> str:
     return str(result["_meta"]["exai/error"]["code"]) if result["isError"] else "ok"
 
 
-def _tasks() -> Counter[str]:
+def tasks_by_name() -> Counter[str]:
     """The tasks of this loop by name, those without one by what they run; not those of idle connections."""
     running = (
         str(task.get_coro()) if task.get_name().startswith("Task-") else task.get_name()
@@ -167,7 +173,7 @@ def _tasks() -> Counter[str]:
 
 
 def _new_tasks(before: Counter[str]) -> list[str]:
-    return [f"{count} tasks {name!r}" for name, count in (_tasks() - before).items()]
+    return [f"{count} tasks {name!r}" for name, count in (tasks_by_name() - before).items()]
 
 
 def _of_emulator(in_flight: int) -> list[str]:
@@ -212,6 +218,7 @@ async def _rows(services: Services) -> list[str]:
         select(func.count()).select_from(idempotent_calls).where(idempotent_calls.c.ended_at.is_(None))
     )
     working = select(func.count()).select_from(workflows).where(workflows.c.state == "working")
+    unsettled = select(func.count()).where(guarded_calls.c.usd == RESERVED_USD)
     unmarked = (
         select(func.count())
         .select_from(workflow_steps.join(workflows, workflows.c.workflow_id == workflow_steps.c.workflow_id))
@@ -221,9 +228,15 @@ async def _rows(services: Services) -> list[str]:
         "calls without an end": open_calls,
         "idempotency keys without an end": open_keys,
         "runs that nobody works at, and whose rows say working": working,
+        "reservations that are not settled": unsettled,
         "steps without an end in runs that are not interrupted": unmarked,
     }
-    counts = await services.storage.database.read(
-        lambda connection: {what: connection.execute(query).scalar_one() for what, query in queries.items()}
-    )
-    return [f"{count} {what}" for what, count in counts.items() if count]
+    guarded = select(func.count()).select_from(guarded_calls)
+
+    def counted(connection: Connection) -> tuple[dict[str, int], int]:
+        counts = {what: connection.execute(query).scalar_one() for what, query in queries.items()}
+        return counts, connection.execute(guarded).scalar_one()
+
+    counts, calls_guarded = await services.storage.database.read(counted)
+    left = [f"{count} {what}" for what, count in counts.items() if count]
+    return left if calls_guarded else [*left, "no call was guarded"]
