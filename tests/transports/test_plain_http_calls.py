@@ -111,7 +111,12 @@ async def test_a_long_call_is_seen_to_be_under_way() -> None:
     [
         {"Accept": "application/json"},
         {"Accept": "text/event-stream"},
+        {"Accept": "application/jsonx, text/event-stream"},
+        {"Accept": "application/json, text/event-streams"},
         {"Content-Type": "text/plain"},
+        {"Content-Type": "application/jsonx"},
+        {"Content-Type": "application/json-patch+json"},
+        {"Content-Type": "Application/JSON"},
         {"MCP-Protocol-Version": "2024-11-05"},
         {"MCP-Protocol-Version": "2099-01-01"},
         {"Mcp-Session-Id": "0" * 32},

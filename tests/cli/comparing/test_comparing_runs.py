@@ -110,6 +110,22 @@ async def test_a_daemon_that_is_not_there_is_said_before_anything_counts(tmp_pat
 
 
 @pytest.mark.virtual_time
+async def test_a_model_that_answers_nothing_ends_a_run_before_anything_counts(tmp_path: Path) -> None:
+    class Refusing(ScriptedSession):
+        async def call(self, tool: str, arguments: dict[str, Any]) -> Answer:
+            given = await super().call(tool, arguments)
+            return (
+                Answer("Argument 'effort': write low.", None, True, {}) if arguments["model"] == B else given
+            )
+
+    session = Refusing()
+    with pytest.raises(StartFault, match=rf"{B} answered none of the first 3 calls: Argument 'effort'"):
+        await running(plan_of(), session, tmp_path / "r.jsonl").run()
+    assert len(session.asked) == 2 * WARM_UPS
+    assert not (tmp_path / "r.jsonl").exists()
+
+
+@pytest.mark.virtual_time
 async def test_a_stall_is_felt_by_all_that_were_meant_meanwhile() -> None:
     """B5: a provider that stands still for 2 s in every 30 s, asked ten times a second."""
     loop = asyncio.get_running_loop()
@@ -211,6 +227,7 @@ async def test_models_are_compared_through_a_real_daemon(
             assert sentence in str(refused.exception)
         assert not (tmp_path / "poor").exists()
         unknown = await asyncio.to_thread(compare, "glm-5.3", "kimi-k33", "--out", "x")
+        assert "`exai models` lists models" in str(unknown.exception)
         assert "kimi-k3" in str(unknown.exception)
         twice = await asyncio.to_thread(compare, "glm-5.3", "GLM-5.3", "--out", "x")
         assert "same model" in str(twice.exception)

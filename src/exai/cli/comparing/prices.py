@@ -37,7 +37,9 @@ async def look_up(session: Session, names: Sequence[str]) -> list[AskedModel]:
 async def _found(session: Session, name: str) -> AskedModel:
     answer = await session.call("models", {"model": name})
     if answer.is_error:
-        raise StartFault(answer.text)
+        raise StartFault(
+            f"The daemon cannot say what {ascii(name)[:80]} is; `exai models` lists models. {answer.text}"
+        )
     report: dict[str, Any] = answer.meta.get(REPORT) or {}
     for provider in report.get("providers", ()):
         for model in provider["models"]:

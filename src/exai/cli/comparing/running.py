@@ -1,7 +1,7 @@
 """Carries a plan out, level by level, and keeps each whole block as soon as it has ended."""
 
 import asyncio
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
@@ -74,17 +74,25 @@ class Running:
             )
 
     async def _warm_up(self) -> float:
-        """Ask each model a few times, and return how long a call takes."""
+        """Ask each model a few times, and return how long a call takes.
+
+        Raises:
+            StartFault: the daemon went away, or a model answers none of them.
+        """
         took: list[float] = []
+        failures: Counter[str] = Counter()
         loop = asyncio.get_running_loop()
         for number in range(WARM_UPS):
             for model in self._plan.models:
                 block = Block(-1 - number, number % len(self._prompts), 1, (), ())
                 began = loop.time()
                 try:
-                    await self._session.call(TOOL, self._arguments(block, model))
+                    answer = await self._session.call(TOOL, self._arguments(block, model))
                 except CallFailed as fault:
                     raise StartFault(f"EXAI does not answer: {fault}") from None
+                failures[model] += answer.is_error
+                if failures[model] == WARM_UPS:
+                    raise StartFault(f"{model} answered none of the first {WARM_UPS} calls: {answer.text}")
                 took.append(loop.time() - began)
         return fmean(took)
 

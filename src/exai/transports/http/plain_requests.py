@@ -133,12 +133,11 @@ class PlainRequests:
         if not isinstance(client, HttpClient):
             return None
         version = headers.get(b"mcp-protocol-version", client.protocol_version.encode())
-        accepts = headers.get(b"accept", b"").lower()
+        accepts = {_media_type(part) for part in headers.get(b"accept", b"").split(b",")}
         is_usual = (
             version == client.protocol_version.encode()
-            and b"application/json" in accepts
-            and b"text/event-stream" in accepts
-            and headers.get(b"content-type", b"").lower().startswith(b"application/json")
+            and {b"application/json", b"text/event-stream"} <= accepts
+            and _media_type(headers.get(b"content-type", b"")) == b"application/json"
         )
         return client if is_usual else None
 
@@ -240,6 +239,10 @@ class PlainRequests:
         if not answer.is_over:
             let_go()
             self._sessions.note_left(session, partial(request.stop, Stop.CANCELLED))
+
+
+def _media_type(value: bytes) -> bytes:
+    return value.partition(b";")[0].strip()
 
 
 def _new_id() -> str:
