@@ -7,7 +7,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from exai import config
-from exai.auth.tickets import BROWSER_SCOPES, Tickets
+from exai.auth.scopes import DASHBOARD, ERRORS, OPERATE
+from exai.auth.tickets import Tickets
 from exai.callers import Caller
 from exai.cli import build_app
 from exai.cli.commands import dashboard as command
@@ -37,13 +38,15 @@ async def taken(data_dir: Path, ticket: str) -> Caller | None:
 
 
 @pytest.mark.usefixtures("_running")
-def test_the_address_carries_a_ticket_that_allows_looking_and_nothing_else(data_dir: Path) -> None:
+def test_the_address_carries_a_ticket_of_three_scopes_and_no_administration(
+    data_dir: Path,
+) -> None:
     printed = dashboard("--subject", "ops").output
     address, _, ticket = printed.strip().partition("#ticket=")
     assert address == "http://127.0.0.1:8080/"
     caller = asyncio.run(taken(data_dir, ticket))
     assert caller is not None
-    assert (caller.subject, caller.scopes) == ("ops", BROWSER_SCOPES)
+    assert (caller.subject, caller.scopes) == ("ops", {DASHBOARD, ERRORS, OPERATE})
     assert asyncio.run(taken(data_dir, ticket)) is None
 
 

@@ -3,7 +3,8 @@
 import asyncio
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from typing import Any
 from starlette.types import Message
 
 from exai import config
+from exai.app.ports import build_ports
+from exai.app.services import build
 from exai.auth.authenticator import Authenticator
 from exai.auth.authority import Authority
 from exai.auth.tickets import Tickets
@@ -43,7 +46,7 @@ from exai.web.hosts import HostRule
 from exai.web.port import HttpPort
 from support.asgi import AsgiReply, asgi_scope, ask_app
 
-__all__ = ["HOST", "OWN_ORIGIN", "Port", "Reply", "filled", "make_port"]
+__all__ = ["HOST", "OWN_ORIGIN", "Port", "Reply", "daemon_port", "filled", "make_port"]
 
 HOST = "127.0.0.1:8080"
 OWN_ORIGIN = f"http://{HOST}"
@@ -121,6 +124,24 @@ class Port:
 def filled(path: str) -> str:
     """A path that a route's pattern matches."""
     return re.sub(r"\{\w+\}", "0123456789abcdef", path)
+
+
+@asynccontextmanager
+async def daemon_port(data_dir: Path, auth: config.Auth) -> AsyncIterator[Port]:
+    """The port with every route that the daemon gives it, built by the daemon's own code over a clock of the test."""
+    settings, clock = config.Settings(data_dir=data_dir, auth=auth), ManualClock()
+    async with build(settings, version="1.2.3", runs_jobs=False, clock=clock) as services:
+        identity, monitoring = services.identity, services.monitoring
+        yield Port(
+            build_ports(services, settings).operations,
+            identity.authenticator,
+            identity.authority,
+            identity.tickets,
+            clock,
+            monitoring.bus,
+            monitoring.metrics,
+            services.storage.database,
+        )
 
 
 def make_port(
