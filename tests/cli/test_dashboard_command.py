@@ -46,7 +46,7 @@ def test_the_address_carries_a_ticket_of_three_scopes_and_no_administration(
     assert address == "http://127.0.0.1:8080/"
     caller = asyncio.run(taken(data_dir, ticket))
     assert caller is not None
-    assert (caller.subject, caller.scopes) == ("ops", {DASHBOARD, ERRORS, OPERATE})
+    assert (caller.subject, caller.scopes) == ("ops", frozenset({DASHBOARD, ERRORS, OPERATE}))
     assert asyncio.run(taken(data_dir, ticket)) is None
 
 

@@ -43,6 +43,15 @@ class WatchedDaemon:
             pass
         self.emulator.faults.clear()
 
+    async def begin_baseline(self, name: str) -> None:
+        """Begin one, which collects as long as the test does."""
+        body, headers = {"name": name, "hours": 24}, {"Origin": self.address}
+        async with (
+            aiohttp.ClientSession(self.address, headers=headers) as http,
+            http.post("/api/baselines", json=body) as answer,
+        ):
+            assert answer.status == 201, await answer.text()
+
     async def begin_long_calls(self) -> None:
         """Begin calls that run as long as the test does."""
         self.emulator.persona = Persona("long", tokens=4_000, delay_per_token_ms=50)
@@ -68,7 +77,9 @@ async def watched_daemon(
         if not is_empty:
             models = ("glm-5.3", "kimi-k3")
             questions = ({"prompt": f"number {n}", "model": models[n % 2]} for n in range(GOOD_CALLS))
+            await watched.begin_baseline("before")
             await asyncio.gather(*(client.tool("chat", question) for question in questions))
+            await watched.begin_baseline("after")
             await watched.open_breaker()
             await watched.begin_long_calls()
         yield watched

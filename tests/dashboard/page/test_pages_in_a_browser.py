@@ -74,7 +74,11 @@ async def test_every_page_with_something_on_it_breaks_no_word_and_no_rule(
     calls: Any = (await busy.document("/api/calls?q=outcome:failed"))["calls"]
     groups: Any = (await busy.document("/api/errors"))["groups"]
     async with browser.tab(size=size, scheme=scheme) as tab:
-        for path in (f"/calls/{calls[0]['call_id']}", f"/errors/{groups[0]['group']}"):
+        for path in (
+            f"/calls/{calls[0]['call_id']}",
+            f"/errors/{groups[0]['group']}",
+            "/baselines/after?with=before",
+        ):
             await tab.open(busy.address + path)
             await tab.settled()
             assert await faults_of(tab) == {}, path

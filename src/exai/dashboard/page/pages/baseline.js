@@ -1,5 +1,5 @@
 // One baseline: its circumstances, its report, and what changed since another one.
-import { count, DASH, milliseconds, share, time } from "../core/format.js";
+import { DASH, milliseconds, time } from "../core/format.js";
 import { html } from "../core/html.js";
 import { change, useLocation } from "../core/location.js";
 import { useDocument } from "../core/requests.js";
@@ -15,7 +15,7 @@ export default function Baseline({ id }) {
     <h1>Baseline ${id}</h1>
     <${Document} of=${told}>
       ${({ run, report, why }) => html`
-        <${Facts} of=${[["State", run.state], ["Began", time(run.began_at)], [run.ended_at ? "Ended" : "Ends", time(run.ended_at ?? run.planned_end)], ["Calls", count(run.calls)], ["Coverage", share(run.coverage)], run.filter && ["Of", run.filter], run.note && ["Note", run.note], run.compressed && ["Time", "compressed: not a real day", "warn"]]} />
+        <${Facts} of=${[["State", run.state], ["Began", time(run.began_at)], [run.ended_at ? "Ended" : "Ends", time(run.ended_at ?? run.planned_end)], run.filter && ["Of", run.filter], run.note && ["Note", run.note], run.compressed && ["Time", "compressed: not a real day", "warn"]]} />
         ${report ? html`<${BaselineReport} report=${report} />` : html`<${Empty}>${why ?? "It has no report yet."}<//>`}
       `}
     <//>
@@ -48,13 +48,19 @@ function Changes({ before, after }) {
   <//>`;
 }
 
-const percent = (ratio) => (ratio === null ? DASH : `${ratio >= 1 ? "+" : ""}${(100 * (ratio - 1)).toFixed(1)} %`);
+/** By how much more or less a ratio is. */
+function percent(ratio) {
+  if (ratio === null) return DASH;
+  const text = (100 * (ratio - 1)).toFixed(1);
+  if (Number(text) === 0) return "0.0 %";
+  return `${ratio > 1 ? "+" : ""}${text} %`;
+}
 
 const CHANGES = [
   { name: "What", isHead: true, cell: (each) => html`<${RowName}>${each.kind} ${each.name}, ${100 * each.share} %<//>` },
   { name: "Before", isNumber: true, cell: (each) => milliseconds(each.before_ms) },
   { name: "After", isNumber: true, cell: (each) => milliseconds(each.after_ms) },
   { name: "Change", isNumber: true, cell: (each) => percent(each.ratio) },
-  { name: "Between", isNumber: true, cell: (each) => `${percent(each.low)} and ${percent(each.high)}` },
-  { name: "Verdict", cell: (each) => html`<${Badge} kind=${VERDICTS[each.verdict] ?? "off"}>${each.verdict}<//>` },
+  { name: "Between", isNumber: true, cell: (each) => (each.low === null ? DASH : `${percent(each.low)} and ${percent(each.high)}`) },
+  { name: "Verdict", cell: (each) => html`<${Badge} kind=${VERDICTS[each.verdict] ?? "off"}>${each.verdict === "same" ? "no change shown" : each.verdict}<//>` },
 ];

@@ -29,10 +29,14 @@ export default function Baselines() {
 function Start({ then }) {
   const [name, setName] = useState("");
   const [hours, setHours] = useState(24);
+  const [where, setWhere] = useState("");
+  const [note, setNote] = useState("");
   return html`<div class="choices" role="group" aria-label="Start a baseline">
-    <label>Name <input value=${name} maxlength="100" onInput=${(event) => setName(event.target.value)} /></label>
-    <label>Hours <input type="number" min="1" max="720" value=${hours} onInput=${(event) => setHours(Number(event.target.value))} /></label>
-    <${Control} label="Start" why=${name ? null : "Give it a name first."} path="/api/baselines" body=${{ name, hours }} then=${then} />
+    <label>Name <input value=${name} maxlength="60" onInput=${(event) => setName(event.target.value)} /></label>
+    <label>Hours <input type="number" min="1" max="1440" value=${hours} onInput=${(event) => setHours(Number(event.target.value))} /></label>
+    <label>Only calls with <input value=${where} maxlength="500" placeholder="tool=chat" onInput=${(event) => setWhere(event.target.value)} /></label>
+    <label>Note <input value=${note} maxlength="500" onInput=${(event) => setNote(event.target.value)} /></label>
+    <${Control} label="Start" why=${name ? null : "Give it a name first."} path="/api/baselines" body=${{ name, hours, where, note }} then=${then} />
   </div>`;
 }
 
@@ -43,6 +47,7 @@ const columns = (again) => [
   { name: "Ends", cell: (run) => time(run.ended_at ?? run.planned_end) },
   { name: "Coverage", isNumber: true, cell: (run) => share(run.coverage) },
   { name: "Calls", isNumber: true, cell: (run) => count(run.calls) },
+  { name: "Of", cell: (run) => run.filter || "all calls" },
   { name: "Note", kind: "long", cell: (run) => run.note || DASH },
   {
     name: "Control",

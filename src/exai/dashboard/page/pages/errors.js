@@ -1,6 +1,6 @@
 // Groups of faults, sorted and searched; several can be decided on at once.
 import { useState } from "preact/hooks";
-import { count, DASH, time } from "../core/format.js";
+import { count, DASH, money, time } from "../core/format.js";
 import { html } from "../core/html.js";
 import { change, useLocation } from "../core/location.js";
 import { useDocument } from "../core/requests.js";
@@ -15,6 +15,7 @@ const SORTS = [
   ["first", "first seen"],
   ["seen", "how often"],
   ["callers", "callers"],
+  ["cost", "cost of their calls"],
 ];
 
 export default function Errors() {
@@ -83,6 +84,7 @@ const columns = (chosen, setChosen, again) => [
   { name: "Seen", isNumber: true, cell: (group) => count(group.seen) },
   { name: "Lost", isNumber: true, cell: (group) => (group.lost ? count(group.lost) : DASH) },
   { name: "Callers", isNumber: true, cell: (group) => count(group.callers) },
+  { name: "Cost", isNumber: true, cell: (group) => money(group.cost_usd) },
   {
     name: "Control",
     label: html`<span class="unseen">Control</span>`,

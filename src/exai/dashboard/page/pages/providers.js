@@ -67,15 +67,6 @@ function Breaker({ of: breaker }) {
 const columns = (provider) => [
   { name: "Model", isHead: true, cell: (model) => html`<${RowName}>${model.model}<//>` },
   { name: "Breaker", cell: (model) => html`<${Breaker} of=${model.breaker} />` },
-  { name: "In use", isNumber: true, cell: ({ gate }) => (gate ? html`${gate.in_use} of ${gate.limit} <${Meter} used=${gate.in_use} limit=${gate.limit} label="In use" />` : DASH) },
-  { name: "Waiting", isNumber: true, cell: ({ gate }) => (gate ? gate.waiting : DASH) },
-  { name: "Requests this hour", isNumber: true, cell: ({ hour }) => count(hour.requests) },
-  { name: "Failed", isNumber: true, cell: ({ hour }) => `${count(hour.failed)}${hour.requests ? ` (${share(hour.failed / hour.requests)})` : ""}` },
-  { name: "Retries", isNumber: true, cell: ({ hour }) => count(hour.retries) },
-  { name: "Throttled", isNumber: true, cell: ({ hour }) => count(hour.throttled) },
-  { name: "Fallbacks", isNumber: true, cell: ({ hour }) => count(hour.fallbacks) },
-  { name: "Mean", isNumber: true, cell: ({ health }) => (health ? seconds(health.mean_s) : DASH) },
-  { name: "Last error", cell: ({ health }) => (health?.last_error ? `${words(health.last_error)}, ${time(health.last_at)}` : DASH) },
   {
     name: "Control",
     label: html`<span class="unseen">Control</span>`,
@@ -87,6 +78,15 @@ const columns = (provider) => [
       </span>`;
     },
   },
+  { name: "In use", isNumber: true, cell: ({ gate }) => (gate ? html`${gate.in_use} of ${gate.limit} <${Meter} used=${gate.in_use} limit=${gate.limit} label="In use" />` : DASH) },
+  { name: "Waiting", isNumber: true, cell: ({ gate }) => (gate ? gate.waiting : DASH) },
+  { name: "Requests this hour", isNumber: true, cell: ({ hour }) => count(hour.requests) },
+  { name: "Failed", isNumber: true, cell: ({ hour }) => `${count(hour.failed)}${hour.requests ? ` (${share(hour.failed / hour.requests)})` : ""}` },
+  { name: "Retries", isNumber: true, cell: ({ hour }) => count(hour.retries) },
+  { name: "Throttled", isNumber: true, cell: ({ hour }) => count(hour.throttled) },
+  { name: "Fallbacks", isNumber: true, cell: ({ hour }) => count(hour.fallbacks) },
+  { name: "Mean", isNumber: true, cell: ({ health }) => (health ? seconds(health.mean_s) : DASH) },
+  { name: "Last error", cell: ({ health }) => (health?.last_error ? `${words(health.last_error)}, ${time(health.last_at)}` : DASH) },
 ];
 
 const TRANSITIONS = [

@@ -56,7 +56,7 @@ function Shown({ usage, days }) {
 
 const COLUMNS = [
   { name: "Caller", isHead: true, cell: (row) => html`<${RowName}>${row.caller}<//>` },
-  { name: "Model", cell: (row) => `${row.model ?? "(none chosen)"}${row.emulated ? " (emulated)" : ""}` },
+  { name: "Model", cell: (row) => `${row.model || "(none chosen)"}${row.emulated ? " (emulated)" : ""}` },
   { name: "Calls", isNumber: true, cell: (row) => count(row.calls) },
   { name: "Unanswered", isNumber: true, cell: (row) => count(row.unanswered) },
   { name: "Tokens in", isNumber: true, cell: (row) => count(row.input_tokens) },

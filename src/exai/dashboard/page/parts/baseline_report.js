@@ -7,6 +7,8 @@ import { RowName, Table } from "./tables.js";
 
 export function BaselineReport({ report }) {
   const { coverage, subjects, hours } = report;
+  const failures = subjects.flatMap((each) => Object.entries(each.failures).map(([code, calls]) => ({ of: nameOf(each), code, calls })));
+  const stages = subjects.flatMap((each) => Object.entries(each.stages).map(([stage, latency]) => ({ of: nameOf(each), stage, latency })));
   return html`
     ${report.remarks.map((remark) => html`<p key=${remark}>${remark}</p>`)}
     <${Facts}
@@ -29,6 +31,10 @@ export function BaselineReport({ report }) {
     <${Section} title="Latency">
       ${subjects.length ? html`<${Table} caption="Latency by provider, model and tool" columns=${LATENCY} rows=${subjects} keyOf=${(each) => each.kind + each.name} />` : html`<${Empty}>No call has ended in it yet.<//>`}
     <//>
+    ${failures.length > 0 &&
+    html`<${Section} title="Failures"><${Table} caption="Failures by provider, model and tool" columns=${FAILURES} rows=${failures} keyOf=${(each) => each.of + each.code} /><//>`}
+    ${stages.length > 0 &&
+    html`<${Section} title="Stages"><${Table} caption="Stages by provider, model and tool" columns=${STAGES} rows=${stages} keyOf=${(each) => each.of + each.stage} /><//>`}
     <${Section} title="What holds slow calls up">
       ${report.bottlenecks.length
         ? report.bottlenecks.map((each) => html`<${Bottleneck} key=${each.model} of=${each} />`)
@@ -37,19 +43,21 @@ export function BaselineReport({ report }) {
   `;
 }
 
+const nameOf = ({ kind, name }) => `${kind} ${name || "(none chosen)"}`;
+
 /** A percentile with its interval; one that has no upper end is at least its value. */
 function Quantile({ of: spread, at }) {
   const found = spread?.quantiles.find((each) => each.share === at);
   if (!found) return DASH;
   if (!isKnown(found.value)) return "never";
   if (!isKnown(found.high)) return `≥ ${milliseconds(found.value)}`;
-  return `${milliseconds(found.value)} (${milliseconds(found.low)} to ${milliseconds(found.high)})`;
+  return `${milliseconds(found.value)} (${isKnown(found.low) ? milliseconds(found.low) : "0"} to ${milliseconds(found.high)})`;
 }
 
 const percentile = (name, at) => ({ name, isNumber: true, cell: (each) => html`<${Quantile} of=${each.latency} at=${at} />` });
 
 const LATENCY = [
-  { name: "What", isHead: true, cell: (each) => html`<${RowName}>${each.kind} ${each.name}<//>` },
+  { name: "What", isHead: true, cell: (each) => html`<${RowName}>${nameOf(each)}<//>` },
   { name: "Calls", isNumber: true, cell: (each) => count(each.calls) },
   { name: "Failed", isNumber: true, cell: ({ failed }) => (failed.of ? `${share(failed.hits / failed.of)} (${share(failed.low)} to ${share(failed.high)})` : DASH) },
   percentile("Half within", 0.5),
@@ -58,7 +66,24 @@ const LATENCY = [
   percentile("99 %", 0.99),
   { name: "Longest", isNumber: true, cell: (each) => milliseconds(each.latency?.longest) },
   { name: "Useful answer, 95 %", isNumber: true, cell: (each) => html`<${Quantile} of=${each.useful} at=${0.95} />` },
+  { name: "Tokens per second", isNumber: true, cell: ({ tokens_per_s: speed }) => speed?.quantiles.find((each) => each.share === 0.5)?.value?.toFixed(1) ?? DASH },
   { name: "Cost", isNumber: true, cell: (each) => `${money(each.cost_usd)}${each.without_price ? " +?" : ""}` },
+];
+
+const FAILURES = [
+  { name: "What", isHead: true, cell: (each) => html`<${RowName}>${each.of}<//>` },
+  { name: "Error", cell: (each) => words(each.code) },
+  { name: "Calls", isNumber: true, cell: (each) => count(each.calls) },
+];
+
+const STAGES = [
+  { name: "What", isHead: true, cell: (each) => html`<${RowName}>${each.of}<//>` },
+  { name: "Stage", cell: (each) => words(each.stage.replace(/_ms$/, "")) },
+  percentile("Half within", 0.5),
+  percentile("90 %", 0.9),
+  percentile("95 %", 0.95),
+  percentile("99 %", 0.99),
+  { name: "Longest", isNumber: true, cell: (each) => milliseconds(each.latency.longest) },
 ];
 
 function Bottleneck({ of: told }) {

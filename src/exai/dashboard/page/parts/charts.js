@@ -1,10 +1,11 @@
 // Charts by uPlot: an image with a name for those who do not see it, and its figures as a table.
 import { useEffect, useRef } from "preact/hooks";
 import { html } from "../core/html.js";
-import { DASH, isKnown } from "../core/format.js";
+import { DASH, isKnown, time } from "../core/format.js";
 import { Table } from "./tables.js";
 
 const HEIGHT_PX = 150;
+const STEPS_S = [1, 5, 15, 30, 60, 120, 360, 720, 1440].map((minutes) => 60 * minutes); // between marks of time
 
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
@@ -18,7 +19,18 @@ function resolved(name) {
   return value || colour(name);
 }
 
-function options(title, series, width, format) {
+const LONG_S = 36 * 3600; // from here on a time of day says too little
+const clockOf = (at) => new Date(at * 1000).toLocaleTimeString();
+const momentOf = (at) => time(new Date(at * 1000).toISOString()).slice(-14, -3);
+const isLong = (points) => points.length > 1 && points.at(-1)[0] - points[0][0] > LONG_S;
+
+/** Ticks in words, each said once: whole numbers have the same words as the halves between them. */
+function told(ticks, format) {
+  const texts = ticks.map((tick) => format(tick));
+  return texts.map((text, index) => (text === texts[index - 1] ? "" : text));
+}
+
+function options(series, width, format, when) {
   const text = resolved("--quiet");
   const grid = { stroke: resolved("--line"), width: 1 };
   const axis = { stroke: text, grid, ticks: grid, font: "12px system-ui, sans-serif" };
@@ -27,10 +39,10 @@ function options(title, series, width, format) {
     height: HEIGHT_PX,
     legend: { show: false },
     cursor: { drag: { x: false, y: false } },
-    scales: { x: { time: true }, y: { range: (_, low, high) => [0, Math.max(high ?? 1, 1e-9) * 1.05] } },
+    scales: { x: { time: true }, y: { range: (_, low, high) => [0, (high || 1) * 1.05] } },
     axes: [
-      { ...axis, values: [[3600, "{HH}:{mm}", null, null, null, null, null, null, 1], [1, "{HH}:{mm}", null, null, null, null, null, null, 1]] },
-      { ...axis, size: 64, values: (_, ticks) => ticks.map((tick) => format(tick)) },
+      when ? { ...axis, space: 110, values: (_, ticks) => ticks.map(when) } : { ...axis, incrs: STEPS_S, values: [[3600, "{HH}:{mm}", null, null, null, null, null, null, 1], [1, "{HH}:{mm}", null, null, null, null, null, null, 1]] },
+      { ...axis, size: 76, values: (_, ticks) => told(ticks, format) },
     ],
     series: [
       {},
@@ -50,8 +62,10 @@ function options(title, series, width, format) {
 /**
  * points: rows [seconds, value of each series…], oldest first; `null` leaves a gap.
  * series: [{ name, colour: "--name", dash, isFilled }]
+ * when: how a moment of these points is written, where it is no time of today.
  */
-export function Chart({ title, points, series, format }) {
+export function Chart({ title, points, series, format, when: given }) {
+  const when = given ?? (isLong(points) ? momentOf : null);
   const place = useRef(null);
   const plot = useRef(null);
   const columns = [...Array(series.length + 1).keys()].map((at) => points.map((row) => row[at]));
@@ -59,7 +73,7 @@ export function Chart({ title, points, series, format }) {
     const draw = () => {
       plot.current?.destroy();
       const width = Math.max(160, place.current.clientWidth);
-      plot.current = new globalThis.uPlot(options(title, series, width, format), columns, place.current);
+      plot.current = new globalThis.uPlot(options(series, width, format, when), columns, place.current);
     };
     draw();
     const resized = new ResizeObserver(() => {
@@ -77,7 +91,7 @@ export function Chart({ title, points, series, format }) {
       plot.current?.destroy();
       plot.current = null;
     };
-  }, [series.length]);
+  }, [series.length, Boolean(when)]);
   useEffect(() => plot.current?.setData(columns), [points]);
   return html`<figure class="chart">
     <figcaption>
@@ -94,7 +108,7 @@ export function Chart({ title, points, series, format }) {
         keyOf=${(row) => row[0]}
         rows=${[...points].reverse()}
         columns=${[
-          { name: "Time", isHead: true, cell: (row) => new Date(row[0] * 1000).toLocaleTimeString() },
+          { name: "Time", isHead: true, cell: (row) => (when ?? clockOf)(row[0]) },
           ...series.map((each, index) => ({
             name: each.name,
             isNumber: true,

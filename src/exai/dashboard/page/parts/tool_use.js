@@ -20,16 +20,28 @@ export function ToolUse({ days }) {
   <//>`;
 }
 
+/** Names with their counts, the most frequent first. */
+function counted(counts) {
+  const names = Object.entries(counts).sort(([, one], [, other]) => other - one);
+  if (!names.length) return DASH;
+  const text = names.map(([name, calls]) => `${name} ${count(calls)}`).join(", ");
+  return html`<span title=${text}>${text}</span>`;
+}
+
 const COLUMNS = [
   { name: "Tool", isHead: true, cell: (each) => html`<${RowName}>${each.tool}<//>` },
   { name: "Calls", isNumber: true, cell: (each) => count(each.calls) },
   { name: "Failures", isNumber: true, cell: (each) => count(each.failures) },
+  { name: "Outcomes", kind: "long", cell: (each) => counted(each.outcomes) },
   { name: "Callers", isNumber: true, cell: (each) => count(each.callers) },
+  { name: "Clients", isNumber: true, cell: (each) => count(each.clients) },
   { name: "Half within", isNumber: true, cell: (each) => milliseconds(each.p50_ms) },
   { name: "Cost", isNumber: true, cell: (each) => money(each.cost_usd) },
   { name: "Tokens of its entry", isNumber: true, cell: (each) => (each.list_tokens === null ? "not listed" : count(each.list_tokens)) },
   { name: "Last use", cell: (each) => each.last_day ?? DASH },
   { name: "Verdict", cell: (each) => html`<${Badge} kind=${VERDICTS[each.verdict] ?? "warn"}>${each.verdict}<//>` },
+  { name: "Called as", cell: (each) => counted(each.older_names) },
+  { name: "Asked next", kind: "long", cell: (each) => counted(each.followed_by) },
   { name: "Why", kind: "long", cell: (each) => html`<span title=${each.why}>${each.why}</span>` },
 ];
 
