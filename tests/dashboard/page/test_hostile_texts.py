@@ -2,21 +2,26 @@
 
 import json
 import secrets
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import aiohttp
+import pytest
 from websockets.asyncio.client import connect
 from websockets.typing import Subprotocol
 
 from exai import config
 from exai.error_tracking.ingestion.intake import sha256_of
 from exai.runtime.clock import SystemClock
+from exai.storage.auditor.observations import Observations, Seen
 from exai.storage.database import Database
 from exai.storage.error_tracking.projects import ProjectTables
+from exai_emulator import Emulator, Fault, Persona
 from support.browsers import BrowserProcess, Tab
 from support.waiting import wait_until
-from support.watched_daemon import WatchedDaemon
+from support.watched_daemon import WatchedDaemon, watched_daemon
 
 PAYLOADS = (
     "<img src=x onerror=\"window.ran='img'\">",
@@ -88,17 +93,62 @@ async def call_with_everything(daemon: WatchedDaemon) -> None:
         await ask(300, "tools/call", {"name": "chat", "arguments": {"prompt": MIXED}})
 
 
+async def observe_everything(data_dir: Path) -> None:
+    """Keep an observation and a baseline whose texts are hostile."""
+    database = await Database.open(config.Database(), data_dir)
+    observations = Observations(database, SystemClock())
+    for number, payload in enumerate((*PAYLOADS, MIXED)):
+        name = f"obs_{number:016x}"
+        seen = Seen(name, "loop", payload, "warning", "performance", {payload: payload}, MIXED, 0.0)
+        await observations.see(seen)
+        await observations.change(name, explanation=payload)
+    await database.close()
+
+
+async def answer_everything(daemon: WatchedDaemon) -> None:
+    """Have the provider answer, and refuse, with hostile texts."""
+    for payload in (*PAYLOADS, MIXED):
+        daemon.emulator.persona = Persona("fixed", text=payload)
+        await daemon.client.tool("chat", {"prompt": payload, "model": "kimi-k3"})
+        daemon.emulator.faults.add("glm", Fault(error="1210", message=payload))
+        refused = await daemon.client.tool("chat", {"prompt": payload, "model": "glm-5.3"})
+        assert refused["isError"]
+    async with aiohttp.ClientSession(daemon.address, headers={"Origin": daemon.address}) as http:
+        for number, payload in enumerate(PAYLOADS):
+            body = {
+                "name": f"hostile-{number}",
+                "note": payload,
+                "where": f"tool={payload.replace(' ', '')}",
+            }
+            async with http.post("/api/baselines", json=body) as answer:
+                assert answer.status == 201, await answer.text()
+
+
 async def nothing_ran(tab: Tab) -> None:
     assert await tab.evaluate("() => window.ran ?? null") is None
     assert await tab.evaluate(ELEMENTS) == 0
     assert [each for each in tab.complaints if not each.startswith("Failed to load resource")] == []
 
 
+@pytest.fixture
+def data_dir(tmp_path: Path) -> Path:
+    """A folder whose name is hostile, and so is the setting that names it."""
+    return tmp_path / PAYLOADS[0]
+
+
+@pytest.fixture
+async def empty(emulator: Emulator, data_dir: Path) -> AsyncIterator[WatchedDaemon]:
+    async with watched_daemon(emulator, data_dir, is_empty=True) as started:
+        yield started
+
+
 async def test_texts_of_others_are_texts(
-    browser: BrowserProcess, empty: WatchedDaemon, tmp_path: Path
+    browser: BrowserProcess, empty: WatchedDaemon, data_dir: Path
 ) -> None:
-    await report_everything(empty, tmp_path / "data")
+    await report_everything(empty, data_dir)
     await call_with_everything(empty)
+    await answer_everything(empty)
+    await observe_everything(data_dir)
 
     async def are_counted() -> list[dict[str, Any]]:
         told: dict[str, Any] = await empty.document("/api/errors")
@@ -112,6 +162,8 @@ async def test_texts_of_others_are_texts(
         *PAGES,
         *(f"/errors/{group['group']}" for group in groups[:3]),
         f"/calls/{calls[0]['call_id']}",
+        "/baselines/hostile-0?with=hostile-1",
+        f"/baselines/{quote(PAYLOADS[0], safe='')}",
         f"/calls?q={PAYLOADS[0]}",
         f"/errors?matching={PAYLOADS[1]}",
         f"/calls/{PAYLOADS[0]}".replace("/", "%2F").replace("%2Fcalls%2F", "/calls/"),
@@ -122,6 +174,7 @@ async def test_texts_of_others_are_texts(
             await tab.open(empty.address + path)
             await tab.settled()
             await nothing_ran(tab)
-        await tab.open(f"{empty.address}/errors")
-        await tab.settled()
-        assert "<img src=x onerror=" in await tab.text("main")
+        for path in ("/errors", "/auditor", "/baselines", "/system"):
+            await tab.open(empty.address + path)
+            await tab.settled()
+            assert "<img src=x onerror=" in await tab.text("main"), path

@@ -65,7 +65,7 @@ function connect() {
     if (socket !== made) return;
     socket = null;
     if (code === 4401) return endSession("Your sign-in has ended.");
-    become("connecting");
+    if (line.state === "live") become("connecting");
     poll();
     setTimeout(connect, RETRIES_MS[Math.min(attempts++, RETRIES_MS.length - 1)]);
   };
