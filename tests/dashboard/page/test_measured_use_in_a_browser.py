@@ -16,12 +16,13 @@ from exai_emulator import Emulator
 from support.browsers import BrowserProcess, Tab
 from support.journal_rows import call_row, write_calls
 from support.migrated_databases import migrated_sqlite
+from support.waiting import wait_until
 from support.watched_daemon import WatchedDaemon, watched_daemon
 
 HOURS_AGO = (30, 29, 5)
 WORDS = {"same": "no change shown"}
 """Where the page says a verdict by other words."""
-COSTS = (0.25, 0.125, 1.5)
+COSTS = (0.25, 0.5, 1.5)
 
 
 async def rows_of(tab: Tab, caption: str) -> list[list[str]]:
@@ -80,6 +81,12 @@ async def used(emulator: Emulator, tmp_path: Path) -> AsyncIterator[WatchedDaemo
 
 async def test_usage_is_what_its_routes_answer(browser: BrowserProcess, used: WatchedDaemon) -> None:
     async with browser.tab() as tab:
+
+        async def are_rolled_up() -> bool:
+            told: Any = await used.document("/api/usage/days?days=30")
+            return bool(sum(row["calls"] for row in told["days"]) == 3 * len(HOURS_AGO))
+
+        await wait_until(are_rolled_up, what="every closed hour in the rollups")
         await tab.open(f"{used.address}/usage")
         await tab.settled()
         daily: Any = await used.document("/api/usage/days?days=30")
