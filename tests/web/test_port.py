@@ -101,6 +101,15 @@ async def test_everything_about_a_head_is_judged_in_order_and_before_a_byte_of_t
     assert (await port.ask("POST", "/x", port.alice, b"123")).json == 3
 
 
+async def test_an_address_with_nul_is_refused_in_path_and_query() -> None:
+    port = Port(Route(READ, "/x/{id}", answer, scope="files"))
+    for path in ("/x/a\0b", "/x/7?q=tool:%00", "/x/7?%00"):
+        refused = await port.ask("GET", path, port.alice)
+        assert (refused.status, "%00" in refused.json["error"]["message"]) == (400, True), path
+        assert (await port.ask("GET", path)).status == 401
+    assert (await port.ask("GET", "/x/7?q=%2500", port.alice)).status == 200
+
+
 async def test_a_path_says_which_methods_it_has_to_whom_its_first_row_lets_in() -> None:
     port = Port(of(path="/x/{id}"), Route(("DELETE",), "/x/{id}", answer, needs_token=True))
     reply = await port.ask("PATCH", "/x/7", port.alice)

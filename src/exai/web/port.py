@@ -19,7 +19,7 @@ from types import MappingProxyType
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from exai.callers import Door
-from exai.errors import ExaiError, Incident, TooManyAttempts, Unauthenticated
+from exai.errors import ExaiError, Incident, MalformedMessage, TooManyAttempts, Unauthenticated
 from exai.events.events import Event
 from exai.events.incidents import record_incident
 from exai.runtime.bytes_in_flight import BytesInFlight
@@ -105,6 +105,7 @@ class HttpPort:
             if scope["method"] not in route.methods:
                 return _wrong_method(route, match.methods, scope)
             check_allowed(scope, route, caller)
+            _check_address(scope)
             request = AuthorizedRequest(
                 scope,
                 receive,
@@ -152,6 +153,16 @@ class _Answer:
             further = [(name, value) for name, value in self._headers.items() if name not in given]
             message["headers"] = [*message["headers"], *further]
         await self._send(message)
+
+
+def _check_address(scope: Scope) -> None:
+    """Refuse NUL in path and query, which PostgreSQL takes in no text.
+
+    Raises:
+        MalformedMessage: there is one.
+    """
+    if "\0" in scope["path"] or b"%00" in scope["query_string"]:
+        raise MalformedMessage("The address has a NUL character. Leave out `%00`.")
 
 
 def _wrong_method(route: Route, methods: tuple[str, ...], scope: Scope) -> ASGIApp:

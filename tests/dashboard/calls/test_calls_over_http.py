@@ -83,6 +83,8 @@ async def test_pages_follow_one_another_and_a_page_is_never_too_large(
     first = await dashboard.get("/api/calls", q="caller:bob", most="5")
     status, refused = await dashboard.ask("GET", f"/api/calls?q=caller:alice&most=5&cursor={first['next']}")
     assert (status, "another query" in refused["error"]["message"]) == (400, True)
+    status, refused = await dashboard.ask("GET", "/api/calls?q=tool:%00")
+    assert (status, "NUL" in refused["error"]["message"]) == (400, True)
     none = await dashboard.get("/api/calls", q="error:nothing")
     assert (none["calls"], none["next"]) == ([], None)
 
