@@ -211,6 +211,25 @@ async def test_two_investigations_of_one_caller_do_not_meet(
         assert f"Of {other}." not in prompt
 
 
+@pytest.mark.parametrize("sends", [False, True])
+@pytest.mark.parametrize("name", ["review", "analyze", "debug", "think"])
+async def test_secrets_are_sent_where_the_last_step_says_so_and_by_no_earlier_word(
+    client: McpSocket, emulator: Emulator, tmp_path: Path, name: str, sends: bool
+) -> None:
+    emulator.persona = READER if name == "review" else Persona("fixed", text="Well.")
+    secret = "AKIAABCDEFGH23456723"
+    file = tmp_path / "root" / "cloud.py"
+    file.write_text(f'KEY = "{secret}"\n')
+    where = {} if name == "think" else {"workspace": str(tmp_path / "root")}
+    begun = await client.tool(name, step(1, relevant_files=[str(file)], send_secrets=True, **where))
+    handle = begun["structuredContent"]["continuation_id"]
+    last = step(2, continuation_id=handle, **({"send_secrets": True} if sends else {}))
+    done = await client.tool(name, last)
+    assert not done["isError"], done
+    assert (secret in first_prompt(emulator)) is sends
+    assert "cloud.py" in first_prompt(emulator)
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

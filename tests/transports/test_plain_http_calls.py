@@ -8,12 +8,15 @@ from typing import Any
 
 import aiohttp
 import pytest
+from starlette.types import Send
 
 from exai.consulting.results import Confirmation
 from exai.dispatch.progress import SendProgress
 from exai.tools.base import ToolAnswer
 from exai.tools.envelope import to_be_confirmed
+from exai.transports.http import plain_requests
 from exai.transports.http import sessions as http_sessions
+from exai.transports.http.plain_answer import PlainAnswer
 from support.open_doors import Doors, open_doors
 from support.virtual_time import now
 from support.waiting import wait_until
@@ -210,6 +213,35 @@ async def _first_event(response: aiohttp.ClientResponse) -> str:
         if line.startswith(b"data:"):
             return line.decode()
     raise AssertionError("The stream ended before its first event.")
+
+
+@pytest.mark.parametrize(("tool", "token"), [("echo", None), ("count", "p")], ids=["as JSON", "as events"])
+async def test_an_answer_that_leaves_is_whole_although_its_session_ends_meanwhile(
+    tool: str, token: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leaving, reads_on = asyncio.Event(), asyncio.Event()
+
+    class ReadSlowly(PlainAnswer):
+        def __init__(self, send: Send, *others: Any) -> None:
+            async def to_a_slow_reader(message: Any) -> None:
+                if message["type"] == "http.response.body" and not message.get("more_body"):
+                    leaving.set()
+                    await reads_on.wait()
+                await send(message)
+
+            super().__init__(to_a_slow_reader, *others)
+
+    monkeypatch.setattr(plain_requests, "PlainAnswer", ReadSlowly)
+    async with plain_client() as (client, _):
+        call = asyncio.ensure_future(client.call(tool, token=token))
+        await leaving.wait()
+        async with client.end() as response:
+            assert response.status == 200
+        reads_on.set()
+        async with await call as response:
+            text = await response.text()
+            answer = json.loads(text) if token is None else messages(text)[-1]
+            assert answer["result"]["isError"] is False
 
 
 async def test_a_session_with_plain_calls_alone_is_not_idle(monkeypatch: pytest.MonkeyPatch) -> None:

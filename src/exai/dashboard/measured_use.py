@@ -8,7 +8,7 @@ from starlette.responses import JSONResponse, Response
 
 from exai.auth.scopes import DASHBOARD, OPERATE
 from exai.dashboard.json_bodies import SMALL
-from exai.errors import BadArguments
+from exai.dashboard.queries import query_of
 from exai.monitoring.baselines.baselines import Baselines
 from exai.monitoring.baselines.comparison import compare
 from exai.monitoring.baselines.report import BaselineReport
@@ -91,21 +91,14 @@ class MeasuredUse:
         )
 
     async def _judged(self, request: AuthorizedRequest) -> Response:
-        return _json(await self._tools.tools(_days(request)))
+        return _json(await self._tools.tools(query_of(request, _Days).days))
 
     async def _days(self, request: AuthorizedRequest) -> Response:
-        days = _days(request)
+        days = query_of(request, _Days).days
         rows = await self._tools.days(days)
         callers = await self._tools.by_caller(days, MOST_CALLERS)
         cut = len(rows) > MOST_DAYS or len(callers) == MOST_CALLERS
         return _json({"days": rows[:MOST_DAYS], "callers": callers, "cut": cut})
-
-
-def _days(request: AuthorizedRequest) -> float:
-    try:
-        return msgspec.convert(dict(request.query), _Days, strict=False).days
-    except msgspec.ValidationError as error:
-        raise BadArguments(f"The query is not as it has to be: {error}.") from None
 
 
 def _shown(row: BaselineRow, report: BaselineReport | None) -> dict[str, Any]:

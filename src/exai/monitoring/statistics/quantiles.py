@@ -24,11 +24,6 @@ class Quantile(msgspec.Struct, frozen=True):
     """`None`: the same for how high; the largest value is no bound."""
     n: int
 
-    @property
-    def is_bounded(self) -> bool:
-        """Whether both ends of the interval are known."""
-        return self.low is not None and self.high is not None
-
 
 def quantile_of(ordered: Sequence[float], share: float, confidence: float = CONFIDENCE) -> Quantile:
     """Return a quantile of values that are in order, by nearest rank, with its interval.

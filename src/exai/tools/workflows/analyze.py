@@ -140,6 +140,7 @@ async def _requested(arguments: AnalyzeArguments) -> WorkflowRequest:
             "wishes": " ".join(each for each in wishes if each),
         },
         target=target,
+        file_paths=arguments.shown_as_they_are,
         workspace=arguments.workspace,
         wanted=Wanted(paths=tuple(paths)),
         model=arguments.model,

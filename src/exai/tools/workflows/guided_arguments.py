@@ -80,6 +80,11 @@ class GuidedArguments(Arguments, frozen=True, kw_only=True):
         """How long the answer may be that is shown; `None`: as long as any, as a preview is."""
         return None if self.dry_run else self.max_answer_tokens
 
+    @property
+    def shown_as_they_are(self) -> tuple[str, ...]:
+        """The files that are shown with their secrets, where the workflow shows the others as evidence alone."""
+        return tuple(self.relevant_files) if self.send_secrets else ()
+
     def report(self) -> GuidedReport:
         """Return the step that the call reports.
 
@@ -122,10 +127,9 @@ OF_ONE_STEP = GUIDED - {
     "effort",
     "temperature",
     "max_answer_tokens",
-    "send_secrets",
     "budget_usd",
 } | {"continuation_id"}
-"""What holds for the step that has it, and for none behind it."""
+"""What holds for the step that has it, and for none behind it; secrets are sent by whoever may do so in the last."""
 
 OLDER_ARGUMENTS = frozenset({"images", "use_websearch"})
 """Arguments that the older tools took of every call, and that a workflow has no use for: it shows no pictures and

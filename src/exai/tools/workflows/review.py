@@ -244,6 +244,7 @@ class Review:
             },
             options=options,
             depth="quick" if arguments.kind == "quick" else arguments.depth,
+            file_paths=arguments.shown_as_they_are,
             workspace=arguments.workspace,
             wanted=Wanted(
                 change=change,

@@ -81,9 +81,13 @@ class _PlainRequest:
         self._task = asyncio.current_task()
         self.stopped: Stop | None = None
         """Why it ends without the call's own answer."""
+        self.is_answered = False
+        """Whether its answer leaves, or has left: then nothing stops it."""
 
     def stop(self, why: Stop) -> None:
         """Cancel its call. A credential that was revoked says more than the end of its session."""
+        if self.is_answered:
+            return
         if self.stopped is None and self._task is not None:
             self._task.cancel()
         if self.stopped is None or why is Stop.REVOKED:
@@ -174,7 +178,11 @@ class PlainRequests:
                 self._running.free(running)
                 settle()
 
-            answer = PlainAnswer(send, session_id, self._asked_in(session), let_go)
+            def leave() -> None:
+                request.is_answered = True
+                let_go()
+
+            answer = PlainAnswer(send, session_id, self._asked_in(session), leave)
             leaving = tasks.spawn(
                 self._note_leaving(receive, answer, session, request, let_go), name="mcp client"
             )
@@ -201,17 +209,18 @@ class PlainRequests:
         assert self._server is not None, "it takes plain calls"  # noqa: S101
         calls = PlainCalls(self._server, client, answer)
         try:
-            result = await calls.result(message["params"], caller)
-        except MCPError as error:
-            known = error.error
-            await answer.finish(error_message(request_id, known.code, known.message, known.data))
+            try:
+                result = await calls.result(message["params"], caller)
+                answered: Message = {"jsonrpc": "2.0", "id": request_id, "result": result}
+            except MCPError as error:
+                known = error.error
+                answered = error_message(request_id, known.code, known.message, known.data)
+            await answer.finish(answered)
         except asyncio.CancelledError:
             if request.stopped is None:
                 raise
             request.take_back()
             await self._stopped(request.stopped, request_id, scope, answer)
-        else:
-            await answer.finish({"jsonrpc": "2.0", "id": request_id, "result": result})
 
     async def _stopped(self, why: Stop, request_id: RequestId, scope: Scope, answer: PlainAnswer) -> None:
         """End a request whose call was cancelled."""
