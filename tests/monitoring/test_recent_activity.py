@@ -1,7 +1,5 @@
 """The last hour, minute by minute, from events on the bus."""
 
-import random
-
 import pytest
 
 from exai.callers import Caller, Door
@@ -16,7 +14,7 @@ from exai.events.events import (
     ProviderCallEnded,
     RetryPlanned,
 )
-from exai.monitoring.recent.activity import ENDINGS, Latencies, RecentActivity, merged
+from exai.monitoring.recent.activity import ENDINGS, RecentActivity
 from exai.runtime.clock import ManualClock
 
 ALICE = Caller("alice", Door.WEBSOCKET)
@@ -53,21 +51,6 @@ def test_calls_are_counted_by_the_minute_and_forgotten_after_an_hour(
     assert activity.per_s() == pytest.approx(11 / 60, abs=0.2)
     clock.advance(7_200)
     assert (activity.minutes(), activity.per_s()) == ([], 0.0)
-
-
-def test_percentiles_are_right_within_one_percent() -> None:
-    dice = random.Random(7)
-    parts = [Latencies() for _ in range(60)]
-    values = [dice.lognormvariate(7, 1.2) for _ in range(6_000)]
-    for number, value in enumerate(values):
-        parts[number % 60].note(value)
-    total, values = merged(parts), sorted(values)
-    for share in (0.01, 0.5, 0.95, 0.99, 1.0):
-        exact = values[max(0, int(share * len(values) + 0.999999) - 1)]
-        found = total.percentile(share)
-        assert found is not None
-        assert abs(found / exact - 1) < 0.011
-    assert Latencies().percentile(0.5) is None
 
 
 def test_what_each_model_did_is_counted_and_breakers_are_remembered(

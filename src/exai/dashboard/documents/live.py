@@ -7,8 +7,9 @@ from typing import Any
 from exai.dashboard.documents.moments import ago, cut, first, iso
 from exai.dispatch.running.under_way import CallState, CallsUnderWay
 from exai.events.events import CallEnded
-from exai.monitoring.recent.activity import Minute, RecentActivity, merged
+from exai.monitoring.recent.activity import Minute, RecentActivity
 from exai.monitoring.running_calls import RunningCall, RunningCalls
+from exai.monitoring.statistics.histogram import Histogram
 from exai.routing.admission import Admission
 from exai.runtime.clock import Clock
 from exai.runtime.gate import Gate
@@ -103,18 +104,18 @@ def _gate(name: str, gate: Gate) -> dict[str, Any]:
 def hour_of(activity: RecentActivity) -> dict[str, Any]:
     """Sum up the last hour, or what this process saw of it."""
     minutes = activity.minutes()
-    latencies = merged(minute.latencies for minute in minutes)
-    first_tokens = merged(minute.first_tokens for minute in minutes)
+    latencies = Histogram.sum_of(minute.latencies for minute in minutes)
+    first_tokens = Histogram.sum_of(minute.first_tokens for minute in minutes)
     return {
         "since": iso(activity.since),
         "calls": sum(minute.calls for minute in minutes),
         "failed": sum(minute.failed for minute in minutes),
         "cancelled": sum(minute.cancelled for minute in minutes),
-        "timed": latencies.total(),
-        "p50_ms": latencies.percentile(0.5),
-        "p95_ms": latencies.percentile(0.95),
-        "first_token_p50_ms": first_tokens.percentile(0.5),
-        "first_token_p95_ms": first_tokens.percentile(0.95),
+        "timed": latencies.count,
+        "p50_ms": _quantile(latencies, 0.5),
+        "p95_ms": _quantile(latencies, 0.95),
+        "first_token_p50_ms": _quantile(first_tokens, 0.5),
+        "first_token_p95_ms": _quantile(first_tokens, 0.95),
         "per_s": round(activity.per_s(), 3),
     }
 
@@ -124,10 +125,15 @@ def _minute_row(minute: Minute) -> list[float | None]:
         minute.number * 60,
         minute.calls,
         minute.failed,
-        minute.latencies.percentile(0.5),
-        minute.latencies.percentile(0.95),
-        minute.first_tokens.percentile(0.5),
+        _quantile(minute.latencies, 0.5),
+        _quantile(minute.latencies, 0.95),
+        _quantile(minute.first_tokens, 0.5),
     ]
+
+
+def _quantile(milliseconds: Histogram, share: float) -> float | None:
+    value = milliseconds.quantile(share)
+    return None if value is None else round(value, 1)
 
 
 def ending_of(at: float, event: CallEnded) -> dict[str, Any]:

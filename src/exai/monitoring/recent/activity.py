@@ -1,13 +1,11 @@
 """What calls and requests did in the last hour, minute by minute, and the latest calls that ended.
 
 The bus only appends to a queue, which costs a call no function of Python; whoever looks folds what is queued first, and
-whatever samples the process does so once a second. Percentiles come from counts in steps of 2 %, so they are right
-within 1 %.
+whatever samples the process does so once a second.
 """
 
-import math
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -23,40 +21,19 @@ from exai.events.events import (
     ProviderCallEnded,
     RetryPlanned,
 )
+from exai.monitoring.statistics.histogram import Histogram
 from exai.runtime.clock import Clock
 
-__all__ = ["Latencies", "Minute", "ModelMinute", "RecentActivity", "Transition", "merged"]
+__all__ = ["Minute", "ModelMinute", "RecentActivity", "Transition"]
 
 MOST_QUEUED = 20_000
 """Beyond it the oldest are not counted here; the journal and the metrics have them."""
 MINUTES = 60
 ENDINGS = 50
 TRANSITIONS = 100
-STEP = 1.02
 THROTTLED = frozenset({"provider_throttled", "provider_overloaded"})
 
-_LOG_STEP = math.log(STEP)
 _KINDS: tuple[type[Event], ...] = (CallEnded, ProviderCallEnded, RetryPlanned, FellBack, BreakerRefused)
-
-
-class Latencies(Counter[int]):
-    """Counts of milliseconds by steps of 2 %."""
-
-    def note(self, milliseconds: float) -> None:
-        """Count one."""
-        self[math.floor(math.log(max(milliseconds, 0.001)) / _LOG_STEP)] += 1
-
-    def percentile(self, share: float) -> float | None:
-        """Return the value that this share of all is not above; `None` without any."""
-        total = self.total()
-        if not total:
-            return None
-        rank, seen = math.ceil(share * total), 0
-        for step in sorted(self):
-            seen += self[step]
-            if seen >= rank:
-                return round(math.exp((step + 0.5) * _LOG_STEP), 1)
-        return None
 
 
 class ModelMinute(msgspec.Struct):
@@ -83,8 +60,8 @@ class Minute(msgspec.Struct):
     calls: int = 0
     failed: int = 0
     cancelled: int = 0
-    latencies: Latencies = msgspec.field(default_factory=Latencies)
-    first_tokens: Latencies = msgspec.field(default_factory=Latencies)
+    latencies: Histogram = msgspec.field(default_factory=Histogram)
+    first_tokens: Histogram = msgspec.field(default_factory=Histogram)
     models: dict[tuple[str, str], ModelMinute] = msgspec.field(default_factory=dict)
 
 
@@ -186,9 +163,9 @@ class RecentActivity:
         minute.cancelled += event.outcome == "cancelled"
         self._endings.append((wall, event))
         if event.provider is not None:
-            minute.latencies.note(event.timings.get("latency_ms", 0.0))
+            minute.latencies.add(event.timings.get("latency_ms", 0.0))
             if (first := event.timings.get("first_token_ms")) is not None:
-                minute.first_tokens.note(first)
+                minute.first_tokens.add(first)
         for take in self._on_end:
             take(event)
 
@@ -202,14 +179,6 @@ class RecentActivity:
             case _:
                 new = Transition(at=at, provider=provider, model=model, to="half_open")
         self._transitions.append(new)
-
-
-def merged(minutes: Iterable[Latencies]) -> Latencies:
-    """Add counts up."""
-    total = Latencies()
-    for each in minutes:
-        total.update(each)
-    return total
 
 
 def _count_request(minute: Minute, event: Event) -> None:
