@@ -94,6 +94,9 @@ async def test_an_interrupted_run_goes_on_from_its_plan(tmp_path: Path) -> None:
     await again.run()
     assert sorted(again.blocks) == list(range(1, 13))
     assert len(session.asked) == 2 * WARM_UPS + 2 * (12 - len(done))
+    assert all(arguments["fallback_models"] == [] for arguments in session.asked), (
+        "another model would answer"
+    )
     await running(plan, ScriptedSession(0), file).run()
 
 

@@ -102,6 +102,7 @@ class Running:
         return {
             "prompt": prompt_of(self._plan, block, model, self._prompts),
             "model": model,
+            "fallback_models": [],  # whatever the configuration allows
             "max_answer_tokens": answers.max_tokens,
             **{name: value for name, value in further.items() if value is not None},
         }
