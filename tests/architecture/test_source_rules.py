@@ -12,6 +12,16 @@ SOURCE = ROOT / "src"
 MODULES = sorted(SOURCE.rglob("*.py"))
 LONGEST_FILE = 500
 VAGUE_NAMES = {"common", "helper", "helpers", "manager", "managers", "misc", "util", "utils"}
+AT_THE_ROOT = {
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "LICENSE",
+    "README.md",
+    "SECURITY.md",
+    "pyproject.toml",
+    "requirements-dev.lock",
+    "requirements.lock",
+}
 ENVIRONMENT_NAMES = {"environ", "environb", "getenv", "getenvb", "putenv", "unsetenv"}
 
 
@@ -114,6 +124,12 @@ def test_a_module_with_public_names_lists_them_in_all(module: Path) -> None:
     exports = _exports(tree)
     assert exports is not None or not _public_definitions(tree), "__all__ is missing"
     assert (exports or set()) <= _bound(tree), "__all__ names what is not there"
+
+
+def test_no_stray_text_stands_at_the_root() -> None:
+    texts = {"", ".lock", ".md", ".toml", ".txt"}
+    seen = {path.name for path in ROOT.iterdir() if path.is_file() and path.suffix in texts}
+    assert {name for name in seen if not name.startswith(".")} == AT_THE_ROOT
 
 
 def test_no_module_is_named_by_a_word_that_says_nothing() -> None:
