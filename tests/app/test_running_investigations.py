@@ -11,7 +11,7 @@ from exai import config
 from exai.app.faults.investigations import Investigations
 from exai.error_tracking.investigation.asking import Reply
 from exai.error_tracking.investigation.bundle import EvidenceBundle, Subject
-from exai.error_tracking.investigation.desk import InvestigationEnded, InvestigationRefused
+from exai.error_tracking.investigation.desk import InvestigationRefused
 from exai.error_tracking.investigation.roles import Candidate
 from exai.error_tracking.investigation.view import InvestigationView
 from exai.errors import Stopping
@@ -20,7 +20,7 @@ from exai.jobs.testing import JobsByHand
 from exai.runtime.clock import ManualClock
 from exai.runtime.periodic import Scheduler
 from exai.storage.database import Database
-from exai.storage.error_tracking.investigations import InvestigationTables
+from exai.storage.error_tracking.investigations import InvestigationRow, InvestigationTables
 from support.investigated_faults import Evidence, Models, claim, investigator, opinion, piece
 from support.tracked_faults import Tracked, tracked
 
@@ -55,9 +55,9 @@ class Process:
     async def look(self, asked: InvestigationView) -> Any:
         return await self.made.desk.look(asked.investigation)
 
-    @property
-    def ends(self) -> list[InvestigationEnded]:
-        return [event for event in self.tracked.events if isinstance(event, InvestigationEnded)]
+    async def ends(self) -> list[InvestigationRow]:
+        """The first that ended comes first."""
+        return [*reversed(await self.tables.latest_ended(20))]
 
 
 @asynccontextmanager
@@ -78,7 +78,7 @@ async def test_one_that_is_asked_for_runs_as_a_job_and_says_that_it_is_over(data
             "e1",
             "e4",
         ]
-        assert [(end.number, end.state, end.level) for end in daemon.ends] == [(1, "done", "likely")]
+        assert [(end.state, end.level) for end in await daemon.ends()] == [("done", "likely")]
         (job,) = await daemon.jobs.list()
         assert job.state is State.DONE
         assert [sample.value for sample in daemon.made.samples()] == [1]
@@ -100,7 +100,7 @@ async def test_with_both_models_away_it_is_postponed_and_taken_up_when_one_is_ba
             "postponed",
             "Nobody can be asked: kimi-k2.6 is away; glm-5.3-flash is away.",
         )
-        assert (models.prompts, daemon.ends) == ([], [])
+        assert (models.prompts, await daemon.ends()) == ([], [])
         models.second = before[1]
         await daemon.run()
         assert (await daemon.look(asked)).state == "done"
@@ -161,11 +161,14 @@ async def test_by_itself_one_is_chosen_at_a_time_and_never_our_own_doing(databas
         await daemon.fail("rare table")
         for _ in range(20):
             await daemon.fail("frequent file", subject="alice")
+        chosen = []
         for _ in range(5):
             await daemon.made.select()
             await daemon.made.select()
+            chosen += [row.group_id for row in await daemon.tables.unfinished()]
             await daemon.run()
-        assert [end.number for end in daemon.ends] == [3, 2]
+        groups = [await daemon.made._groups.with_id(each) for each in chosen]
+        assert [group.number for group in groups if group is not None] == [3, 2]
 
 
 class CountedEvidence(Evidence):
@@ -187,7 +190,7 @@ async def test_lines_that_changed_are_looked_at_again_and_others_are_gathered_on
         await daemon.fail()
         await daemon.made.select()
         await daemon.run()
-        assert [end.level for end in daemon.ends] == ["likely"]
+        assert [end.level for end in await daemon.ends()] == ["likely"]
         daemon.clock.advance(25 * 3_600)
         daemon.tracked.run_release("1.1.0")
         await daemon.fail()
@@ -219,7 +222,7 @@ async def test_after_three_failures_none_begins_by_itself(database: Database) ->
             await daemon.fail(f"group {'abcde'[number]}")
             await daemon.made.select()
             await daemon.run()
-        assert [end.state for end in daemon.ends] == ["failed"] * 3
+        assert [end.state for end in await daemon.ends()] == ["failed"] * 3
 
 
 async def test_one_that_is_cancelled_asks_nobody_and_keeps_no_report(database: Database) -> None:

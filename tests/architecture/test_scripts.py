@@ -65,13 +65,14 @@ def test_check_runs_everything_although_one_fails_and_names_what_failed(checkout
     done = checkout.run("check", FAKE_FAILS="ruff format")
     assert done.returncode == 1
     here = f"(in {checkout.folder.name})"
-    assert checkout.commands[-6:] == [
+    assert checkout.commands[-7:] == [
         f"ruff format --check . {here}",
         f"ruff check . {here}",
         f"mypy --num-workers 2 --local-partial-types {here}",
         f"lint-imports --no-logo {here}",
         f"bandit --quiet --configfile pyproject.toml --recursive src {here}",
         "python -m checks.advisories",
+        "python -m checks.unused",
     ]
     assert done.stderr.splitlines()[-1] == "== failed: ruff format --check ."
 
@@ -111,7 +112,7 @@ def test_ci_checks_and_then_runs_the_readme_s_test_command(checkout: Checkout) -
     done = checkout.run("../.ci/run", CI="true")
     assert done.returncode == 0, done.stderr
     assert [line.split(" (")[0] for line in checkout.commands[-4:]] == [
-        "python -m checks.advisories",
+        "python -m checks.unused",
         *ALL_TESTS,
     ]
 

@@ -137,6 +137,6 @@ def test_a_share_of_the_lies_of_the_benchmark() -> None:
 def test_whatever_is_called_verified_stands_there(text: str, quote: str, first: int, last: int) -> None:
     file = ShownFile(["E1"], "a.txt", numbered(text))
     checked = check(Citation("a.txt", first, last, quote), [file])
-    if checked.is_evidence:
+    if checked.state in {"verified", "moved", "wrong_file"}:
         squeezed = "".join(file.text.split())
         assert all("".join(part.split()) in squeezed for part in quote.split("…") if part.isalnum())

@@ -61,9 +61,6 @@ class Row:
     """As DBOS spells it."""
 
     outcome: Outcome | None
-    executor: str | None
-    """The run that has it."""
-
     due_at: float | None
     ended_at: float | None
 
@@ -353,7 +350,6 @@ def _row(status: WorkflowStatus) -> Row:
         attempt=msgspec.convert(given, Attempt),
         status=status.status,
         outcome=msgspec.convert(status.output, Outcome) if ended else None,
-        executor=status.executor_id,
         due_at=None if status.delay_until_epoch_ms is None else status.delay_until_epoch_ms / 1000,
         ended_at=None if status.completed_at is None else status.completed_at / 1000,
     )

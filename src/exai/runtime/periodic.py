@@ -101,7 +101,6 @@ class DutyRecord:
     """Code or class of the latest failure; `None` when the latest run went well."""
     seconds: float = 0.0
     """In all runs."""
-    is_running: bool = False
     is_standby: bool = False
     """Whether another process has the role."""
 
@@ -166,14 +165,11 @@ class Scheduler:
             record.is_standby = duty.role is not None and not self._leader.leads(duty.role)
             if record.is_standby:
                 return
-            record.is_running = True
             await duty.run()
         except Exception as error:  # noqa: BLE001 - a task's root: the next run tries again
             self._note_failure(record, error)
         else:
             _note_success(record)
-        finally:
-            record.is_running = False
         record.runs += 1
         record.seconds += self._clock.monotonic() - began
 

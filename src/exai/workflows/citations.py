@@ -71,11 +71,6 @@ class CheckedCitation(msgspec.Struct, frozen=True, omit_defaults=True):
     """Whether the file no longer has it."""
     ignoring_blanks: bool = False
 
-    @property
-    def is_evidence(self) -> bool:
-        """Whether the quotation stands in what was shown."""
-        return self.state in {"verified", "moved", "wrong_file"}
-
 
 class ShownFile:
     """The lines of a file that a model was shown, and the file as it is now."""

@@ -20,7 +20,7 @@ from exai import config
 from exai.config import Jobs as JobSettings
 from exai.error_tracking.faults import OWN_PROJECT
 from exai.error_tracking.investigation.bundle import Subject
-from exai.error_tracking.investigation.desk import InvestigationDesk, InvestigationEnded
+from exai.error_tracking.investigation.desk import InvestigationDesk
 from exai.error_tracking.investigation.investigator import (
     Failed,
     Investigator,
@@ -263,7 +263,7 @@ class Investigations:
         if not row.is_over:
             return Snooze(BUSY_S)  # this process ends
         if taken.result != "over":
-            await self._announce(row)
+            self._note_end(row)
         return Done({"state": row.state})
 
     async def _run_wanted(self, investigator: Investigator, row: InvestigationRow) -> None:
@@ -319,18 +319,9 @@ class Investigations:
         latest = await self._groups.occurrences(group, 1)
         return Subject(group, latest[0], latest[0].release) if latest else None
 
-    async def _announce(self, row: InvestigationRow) -> None:
+    def _note_end(self, row: InvestigationRow) -> None:
         self._not_before.pop(row.investigation_id, None)
         self._ends[row.state] += 1
-        group = await self._groups.with_id(row.group_id)
-        if group is None:
-            return
-        seconds = 0.0 if row.duration_ms is None else row.duration_ms / 1_000
-        self._bus.publish(
-            InvestigationEnded(
-                row.investigation_id, group.number, row.state, row.level, seconds, row.requests
-            )
-        )
 
 
 @dataclass(frozen=True)

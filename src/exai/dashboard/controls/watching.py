@@ -23,7 +23,6 @@ from exai.web.routes import READ, Route
 __all__ = ["WatchingControls"]
 
 MOST_GROUPS = 100
-MOST_OCCURRENCES = 50
 
 
 class _OneOfMany(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -10,14 +10,13 @@ from collections.abc import Callable
 from exai.error_tracking.console import UnknownGroup
 from exai.error_tracking.investigation.view import InvestigationView, view_of
 from exai.errors import ToolFault
-from exai.events.events import Event
 from exai.runtime.clock import Clock
 from exai.storage.database import Database
 from exai.storage.error_tracking.groups import GroupTables
 from exai.storage.error_tracking.investigations import EvidenceRow, InvestigationTables
 from exai.storage.error_tracking.rows import GroupRow
 
-__all__ = ["InvestigationDesk", "InvestigationEnded", "InvestigationRefused"]
+__all__ = ["InvestigationDesk", "InvestigationRefused"]
 
 LOOK_S = 0.25
 """How often somebody who waits looks at the row."""
@@ -29,20 +28,6 @@ class InvestigationRefused(ToolFault):
     code = "investigation_refused"
     http_status = 409
     fixable_by = "caller"
-
-
-class InvestigationEnded(Event, frozen=True):
-    """An investigation is over, and its end is committed."""
-
-    investigation_id: str
-    number: int
-    """Of the group."""
-    state: str
-    """`done`, `failed` or `cancelled`."""
-    level: str | None
-    seconds: float
-    """Since it was begun."""
-    requests: int
 
 
 class InvestigationDesk:

@@ -36,8 +36,6 @@ MOST_LANES = 8
 QUIET = timedelta(minutes=15)
 """After which something that is not seen any more is gone."""
 LEAST_JUDGED = 5
-LEAST_USUAL_S = 1_800.0
-"""How much time hours have to cover for what happens now to be compared with them."""
 WEEK_HOURS = 168
 
 ReadLevels = Callable[[], Mapping[str, float]]

@@ -1,7 +1,7 @@
 // Asking the daemon: documents by GET, controls by POST.
 import { useEffect, useRef, useState } from "preact/hooks";
 
-export class Refusal extends Error {
+class Refusal extends Error {
   constructor(status, error, path) {
     super(error?.message ?? `${path} answered ${status}.`);
     this.status = status;

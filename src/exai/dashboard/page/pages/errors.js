@@ -99,7 +99,7 @@ const columns = (chosen, setChosen, again) => [
 ];
 
 /** Seven days as bars, with their numbers for who does not see them. */
-export function Spark({ days }) {
+function Spark({ days }) {
   if (!days) return DASH;
   const most = Math.max(1, ...days);
   return html`<span class="spark" role="img" aria-label=${`Seen on the last ${days.length} days: ${days.join(", ")}`}>

@@ -5,7 +5,7 @@ import { time } from "../core/format.js";
 import { html } from "../core/html.js";
 import { change, here, useLocation } from "../core/location.js";
 
-export const DEFAULT_FROM = "-24h";
+const DEFAULT_FROM = "-24h";
 const RANGES = [
   ["-15m", "15 minutes"],
   ["-1h", "hour"],
@@ -16,7 +16,7 @@ const RANGES = [
 ];
 const UNITS_S = { s: 1, m: 60, h: 3600, d: 86_400 };
 
-export function secondsOf(relative) {
+function secondsOf(relative) {
   const read = /^-(\d+)([smhd])$/.exec(relative);
   return read ? Number(read[1]) * UNITS_S[read[2]] : null;
 }

@@ -30,7 +30,7 @@ export function Topic({ of: told, children }) {
   return html`<p class="loading">Loading…</p>`;
 }
 
-export function Refused({ error, again }) {
+function Refused({ error, again }) {
   const isMissing = error.status === 404 && !error.code;
   return html`<div class="refused" role="note">
     <p>${isMissing ? "This EXAI does not answer for this part of the page." : error.message}</p>
@@ -59,7 +59,7 @@ const SIGNS = { good: "●", bad: "▲", warn: "◆", off: "○" };
 export const Badge = ({ kind, children }) =>
   html`<span class="badge ${kind}"><span aria-hidden="true">${SIGNS[kind] ?? "·"} </span>${children}</span>`;
 
-export const OUTCOMES = { ok: "good", failed: "bad", timed_out: "bad", lost: "bad", cancelled: "off" };
+const OUTCOMES = { ok: "good", failed: "bad", timed_out: "bad", lost: "bad", cancelled: "off" };
 
 export const Outcome = ({ of: outcome }) =>
   outcome === null

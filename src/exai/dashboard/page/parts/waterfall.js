@@ -8,7 +8,7 @@ const SQUEEZED_TO = 0.06;
 const ASKING = new Set(["connect", "first_token", "generation"]);
 
 /** Stretches that no span covers, as [from, to] in milliseconds. */
-export function gapsBetween(spans, whole) {
+function gapsBetween(spans, whole) {
   const gaps = [];
   let covered = 0;
   for (const span of [...spans].sort((one, other) => one.began_ms - other.began_ms)) {
@@ -20,7 +20,7 @@ export function gapsBetween(spans, whole) {
 }
 
 /** A scale from milliseconds to shares of the width, with long gaps squeezed; and which these are. */
-export function scaleOf(spans, whole) {
+function scaleOf(spans, whole) {
   const squeezed = gapsBetween(spans, whole).filter(([from, to]) => to - from > IDLE_FROM * whole);
   const cut = squeezed.reduce((sum, [from, to]) => sum + to - from, 0);
   const left = 1 - SQUEEZED_TO * squeezed.length;
@@ -49,7 +49,7 @@ function isOfFailure(span, spans, requests) {
 }
 
 /** The stage that explains most of what the call took beyond the usual; `null` where nothing did. */
-export function slowestBeyondUsual(timings, usual) {
+function slowestBeyondUsual(timings, usual) {
   const excess = Object.entries(usual?.stages ?? {})
     .filter(([name]) => name !== "latency_ms" && name !== "total_ms")
     .map(([name, stage]) => [name.replace(/_ms$/, ""), (timings[name] ?? 0) - stage.p50])
