@@ -20,7 +20,7 @@ from packaging.version import Version
 __all__ = ["faults", "main"]
 
 ROOT = Path(__file__).parents[1]
-PYTHON_LOCKS = ("requirements.lock", "requirements-dev.lock")
+PYTHON_LOCKS = ("requirements.lock", "requirements-dev.lock", "requirements-release.lock")
 NODE_LOCK = "tests/node/package-lock.json"
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from checks.release.processes import ReleaseError, run
 
-__all__ = ["build", "checked", "commit_of", "digest"]
+__all__ = ["build", "built_of", "checked", "commit_of", "digest"]
 
 UMASKS = (0o022, 0o077)
 """Of the clones that are built from: file modes of a checkout must not get into a package."""
@@ -60,7 +60,16 @@ def _built(root: Path, commit: str, work: Path, umask: int) -> list[Path]:
     clone, out = work / f"clone-{umask:03o}", work / f"built-{umask:03o}"
     run("git", "clone", "--quiet", "--no-local", "--no-checkout", root, clone, umask=umask)
     run("git", "checkout", "--quiet", commit, cwd=clone, umask=umask)
-    run(sys.executable, "-m", "hatchling", "build", "--directory", out, cwd=clone, umask=umask)
+    return built_of(clone, out)
+
+
+def built_of(source: Path, out: Path) -> list[Path]:
+    """Build wheel and sdist of a folder into another one, with what is installed here.
+
+    Raises:
+        ReleaseError: the build failed.
+    """
+    run(sys.executable, "-m", "hatchling", "build", "--directory", out, cwd=source)
     return sorted(out.iterdir())
 
 

@@ -12,8 +12,9 @@ ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 RUNTIME = "requirements.lock"
 DEVELOPMENT = "requirements-dev.lock"
+RELEASE = "requirements-release.lock"
 
-every_lock = pytest.mark.parametrize("lock", [RUNTIME, DEVELOPMENT])
+every_lock = pytest.mark.parametrize("lock", [RUNTIME, DEVELOPMENT, RELEASE])
 
 
 def _entries(lock: str) -> dict[str, tuple[Requirement, list[str]]]:
@@ -53,7 +54,11 @@ def _declared() -> dict[str, list[str]]:
     project = PROJECT["project"]
     extras = project["optional-dependencies"]
     runtime = [*project["dependencies"], *PROJECT["build-system"]["requires"]]
-    return {RUNTIME: runtime, DEVELOPMENT: [*runtime, *extras["dev"]]}
+    return {
+        RUNTIME: runtime,
+        DEVELOPMENT: [*runtime, *extras["dev"]],
+        RELEASE: [*runtime, *extras["release"]],
+    }
 
 
 @every_lock
@@ -65,12 +70,13 @@ def test_every_declared_dependency_is_locked_within_its_range(lock: str) -> None
         assert declared.specifier.contains(_version(requirement)), text
 
 
-def test_development_runs_what_users_run() -> None:
-    runtime, development = _entries(RUNTIME), _entries(DEVELOPMENT)
+@pytest.mark.parametrize("lock", [DEVELOPMENT, RELEASE])
+def test_development_and_release_run_what_users_run(lock: str) -> None:
+    runtime, other = _entries(RUNTIME), _entries(lock)
     assert {
-        name: (_version(requirement), name in development and _version(development[name][0]))
+        name: (_version(requirement), name in other and _version(other[name][0]))
         for name, (requirement, _) in runtime.items()
-        if name not in development or _version(requirement) != _version(development[name][0])
+        if name not in other or _version(requirement) != _version(other[name][0])
     } == {}
 
 

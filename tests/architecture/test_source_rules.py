@@ -20,6 +20,7 @@ AT_THE_ROOT = {
     "SECURITY.md",
     "pyproject.toml",
     "requirements-dev.lock",
+    "requirements-release.lock",
     "requirements.lock",
 }
 ENVIRONMENT_NAMES = {"environ", "environb", "getenv", "getenvb", "putenv", "unsetenv"}
