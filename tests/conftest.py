@@ -18,7 +18,7 @@ from exai.storage.database import Database
 from exai_emulator import Emulator, EmulatorOptions, running
 from support.browsers import BrowserProcess, browser_process
 from support.daemon_in_process import DaemonInProcess, StartInProcess, daemon_in_process
-from support.daemons import NO_KEYRING, Daemon, StartDaemon, daemon
+from support.daemons import KINGFISHER_CACHE, NO_KEYRING, Daemon, StartDaemon, daemon
 from support.emulated import provider_environment
 from support.migrated_databases import migrated_postgresql, migrated_sqlite
 from support.open_doors import Doors, open_doors
@@ -64,6 +64,11 @@ def _log_as_the_daemon_does() -> None:
 @pytest.fixture(autouse=True, scope="session")
 def _see_no_keyring_of_the_developer() -> None:
     os.environ.update(NO_KEYRING)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _compile_the_rules_of_secrets_once() -> None:
+    os.environ.update(KINGFISHER_CACHE)
 
 
 @pytest.fixture(scope="session")

@@ -46,6 +46,7 @@ def configured() -> Iterator[Configured]:
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     ours = logging.getLogger("exai").level
+    before = structlog.get_config()
     logging.captureWarnings(False)  # or it stays with what pytest put back after an earlier test
 
     def start(stream: io.StringIO | None = None, **settings: Any) -> io.StringIO:
@@ -56,7 +57,7 @@ def configured() -> Iterator[Configured]:
         return stream
 
     yield start
-    structlog.reset_defaults()
+    structlog.configure(**before)
     root.handlers[:] = handlers
     root.setLevel(level)
     logging.getLogger("exai").setLevel(ours)

@@ -16,6 +16,7 @@ from support.migrated_databases import migrated_sqlite
 __all__ = [
     "EXAI",
     "EXAI_MODULE",
+    "KINGFISHER_CACHE",
     "NO_KEYRING",
     "Daemon",
     "StartDaemon",
@@ -28,6 +29,8 @@ EXAI_MODULE = "exai.cli"
 EXAI = (sys.executable, "-m", EXAI_MODULE)
 NO_KEYRING = {"PYTHON_KEYRING_BACKEND": "keyring.backends.null.Keyring"}
 """A test sees no key of the developer's, and saves the time that looking for keyrings takes."""
+KINGFISHER_CACHE = {"KF_RULE_CACHE_DIR": str(Path(sys.prefix) / ".kingfisher")}
+"""Where Kingfisher keeps its compiled rules beside itself; in a test's own home it would compile them for seconds."""
 START_TIMEOUT_S = 30
 END_TIMEOUT_S = 30
 
@@ -39,6 +42,7 @@ def clean_environ(data_dir: Path, environ: Mapping[str, str] | None = None) -> d
         **inherited,
         "HOME": str(data_dir.parent),
         **NO_KEYRING,
+        **KINGFISHER_CACHE,
         "EXAI_DATA_DIR": str(data_dir),
         "EXAI_SERVER__PORT": "0",
         "EXAI_SERVER__OPERATIONS_PORT": "0",

@@ -36,8 +36,13 @@ IMPORTED = (
     "uvicorn.lifespan.off",
     "uvloop",
 )
-DONE_ONCE = (("exai.app.faults.release", "running_release"), ("checks.opening", "unserved_registry"))
-"""What depends on the code alone, and is kept by the process that did it: the release, the schemas of tools."""
+DONE_ONCE = (
+    ("exai.app.faults.release", "running_release"),
+    ("checks.opening", "unserved_registry"),
+    ("exai.files.secrets.scanner", "kingfisher_scanner"),
+)
+"""What depends on the code alone, and is kept by the process that did it: the release, the schemas of tools, the
+rules of secrets."""
 TESTS = Path(__file__).parents[1]
 END_TIMEOUT_S = 30
 MAX_ORDER = 2**20

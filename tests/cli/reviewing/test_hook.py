@@ -15,7 +15,7 @@ from exai.cli.reviewing.hook import install_hook, uninstall_hook
 from exai.errors import StartFault
 from exai.evidence.faults import NotARepository
 from exai.tools.base import ToolAnswer
-from support.daemons import NO_KEYRING
+from support.daemons import KINGFISHER_CACHE, NO_KEYRING
 from support.findings import found, review_result
 from support.open_doors import Doors
 from support.repositories import GitRepository
@@ -96,6 +96,7 @@ def git(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     environ = {
         **{name: os.environ[name] for name in ("PATH", "HOME", "EXAI_DATA_DIR")},
         **NO_KEYRING,
+        **KINGFISHER_CACHE,
         **{f"GIT_{who}_{what}": "ada" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")},
         "GIT_CONFIG_NOSYSTEM": "1",
     }

@@ -4,6 +4,7 @@ Of Kingfisher `Scanner` alone is used. What it has to validate or revoke keys ca
 """
 
 import codecs
+import functools
 import importlib
 import importlib.util
 import threading
@@ -13,7 +14,7 @@ from typing import Any
 
 from exai.files.secrets.rules import BUILT_IN_VERSION, Span, built_in_spans
 
-__all__ = ["SecretScanner", "has_kingfisher"]
+__all__ = ["SecretScanner", "has_kingfisher", "kingfisher_scanner"]
 
 MODULE = "kingfisher_sdk"
 DISTRIBUTION = "kingfisher-secret-scanner"
@@ -27,6 +28,7 @@ _WIDE = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)
 _CONFIDENT = {"medium", "high"}
 _LOOSE = ("generic-", "curl-auth-", "jwt")
 """Rules that find what only looks like a secret, in this project's own sources for one."""
+_building = threading.Lock()
 
 
 def has_kingfisher() -> bool:
@@ -40,8 +42,6 @@ class SecretScanner:
     def __init__(self, *, uses_kingfisher: bool | None = None) -> None:
         """`uses_kingfisher` is whether it is installed, unless told."""
         self._uses_kingfisher = has_kingfisher() if uses_kingfisher is None else uses_kingfisher
-        self._lock = threading.Lock()
-        self._kingfisher: Any = None
 
     @property
     def rules(self) -> str:
@@ -63,7 +63,7 @@ class SecretScanner:
         return kept
 
     def _further(self, content: bytes) -> set[Span]:
-        scan = self._scanner().scan
+        scan = kingfisher_scanner().scan
         return {
             Span(at + finding.location["start_offset"], at + finding.location["end_offset"], rule)
             for at, window in _windows(content)
@@ -72,12 +72,16 @@ class SecretScanner:
             if not (rule := finding.rule_id.rpartition(".")[2]).startswith(_LOOSE)
         }
 
-    def _scanner(self) -> Any:
-        """Build Kingfisher's scanner at its first use: that takes seconds, and some 85 MB."""
-        with self._lock:
-            if self._kingfisher is None:
-                self._kingfisher = importlib.import_module(MODULE).Scanner(base64=False)
-            return self._kingfisher
+
+def kingfisher_scanner() -> Any:
+    """Build Kingfisher's scanner at its first use in a process: that takes seconds, and some 85 MB."""
+    with _building:
+        return _kingfisher_scanner()
+
+
+@functools.cache
+def _kingfisher_scanner() -> Any:
+    return importlib.import_module(MODULE).Scanner(base64=False)
 
 
 def _windows(content: bytes) -> Iterator[tuple[int, bytes]]:
