@@ -1,9 +1,9 @@
-"""How much later than at its provider a first token is at the client, over WebSocket and HTTP.
+"""How much later than at its provider a token is at the client, the first and each, over WebSocket and HTTP.
 
-The stand-in provider writes the machine's monotonic clock as its first thought and as
-its first word; the client compares with the same clock at the moment at which it has
-read the notification that holds it. The daemon runs on one core, provider and client
-share the other, so some of the figure is theirs.
+Each token that the stand-in provider writes is the machine's monotonic clock; the
+client compares with the same clock at the moment at which it has read the notification
+that holds it. The daemon runs on one core, provider and client share the other, so some
+of the figure is theirs.
 """
 
 import argparse
@@ -30,8 +30,11 @@ from benchmarks.figures import keep
 
 AIM_MS = 20.0
 """Of the 99th percentile."""
+AIM_P50_MS = 2.0
+"""Of the median of each token."""
 
-LOADS = (1, 16, 64)
+LOADS = (1, 16, 64, 100)
+EACH = "each"
 CONNECTIONS = 8
 HELLO = {
     "protocolVersion": "2025-11-25",
@@ -46,9 +49,9 @@ class Delay:
 
     door: str
     kind: str
-    """`reasoning`: the first piece of all. `text`: the first word, after the thinking."""
+    """`reasoning`: the first piece of all. `text`: the first word, after the thinking. `each`: every token."""
     in_flight: int
-    calls: int
+    tokens: int
     p50_ms: float
     p99_ms: float
     worst_ms: float
@@ -58,15 +61,19 @@ class Lateness:
     """Milliseconds by kind of piece."""
 
     def __init__(self) -> None:
-        self.by_kind: dict[str, list[float]] = {"reasoning": [], "text": []}
+        self.by_kind: dict[str, list[float]] = {"reasoning": [], "text": [], EACH: []}
 
     def heard(self, params: dict[str, Any], heard: set[str]) -> None:
-        """Take one progress notification; only the first of each kind of a call counts."""
+        """Take one progress notification with the tokens of a call."""
         now = time.monotonic_ns()
         kind = params["_meta"]["exai/kind"]
-        if kind in self.by_kind and kind not in heard:
+        if kind not in self.by_kind:
+            return
+        late = [(now - int(written)) / 1e6 for written in params["_meta"]["exai/delta"].split()]
+        self.by_kind[EACH] += late
+        if kind not in heard:
             heard.add(kind)
-            self.by_kind[kind].append((now - int(params["_meta"]["exai/delta"].split(" ", 1)[0])) / 1e6)
+            self.by_kind[kind].append(late[0])
 
 
 def _call(number: int) -> dict[str, Any]:
@@ -212,7 +219,7 @@ def _delays(door: str, in_flight: int, lateness: Lateness) -> list[Delay]:
                 door=door,
                 kind=kind,
                 in_flight=in_flight,
-                calls=len(late),
+                tokens=len(late),
                 p50_ms=round(statistics.median(late), 2),
                 p99_ms=round(late[int(len(late) * 0.99)], 2),
                 worst_ms=round(late[-1], 2),
@@ -234,21 +241,22 @@ async def _measure(addresses: dict[str, str], seconds: float) -> list[Delay]:
             for in_flight in LOADS:
                 await _run(clients, in_flight, seconds)
                 delays += _delays(door, in_flight, lateness)
-                for delay in delays[-2:]:
+                for delay in delays[-3:]:
                     _show(delay)
     return delays
 
 
 def _show(delay: Delay) -> None:
     print(
-        f"{delay.door:<10} {delay.kind:<10} {delay.in_flight:>9} {delay.calls:>7} {delay.p50_ms:>8.2f} "
+        f"{delay.door:<10} {delay.kind:<10} {delay.in_flight:>9} {delay.tokens:>7} {delay.p50_ms:>8.2f} "
         f"{delay.p99_ms:>8.2f} {delay.worst_ms:>8.2f}   {_verdict(delay)}",
         flush=True,
     )
 
 
 def _verdict(delay: Delay) -> str:
-    return "reached" if delay.p99_ms <= AIM_MS else "missed"
+    reached = delay.p99_ms <= AIM_MS and (delay.kind != EACH or delay.p50_ms <= AIM_P50_MS)
+    return "reached" if reached else "missed"
 
 
 def main() -> None:
@@ -280,12 +288,13 @@ def main() -> None:
         with process(command, core=0, env=environment) as daemon:
             addresses = json.loads(first_line(daemon))
             print(
-                f"{'door':<10} {'first':<10} {'in flight':>9} {'calls':>7} {'p50 ms':>8} {'p99 ms':>8} "
-                f"{'worst':>8}   aim: p99 within {AIM_MS:g} ms"
+                f"{'door':<10} {'token':<10} {'in flight':>9} {'tokens':>7} {'p50 ms':>8} {'p99 ms':>8} "
+                f"{'worst':>8}   aim: p99 within {AIM_MS:g} ms, p50 of each within {AIM_P50_MS:g}"
             )
             delays = uvloop.run(_measure(addresses, options.seconds))
     result = {
         "aim_p99_ms": AIM_MS,
+        "aim_p50_ms_of_each": AIM_P50_MS,
         "runs": [{**asdict(delay), "aim": _verdict(delay)} for delay in delays],
     }
     keep(result, options.json)

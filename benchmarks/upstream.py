@@ -3,9 +3,8 @@
 The bundled emulator checks every request and so costs more than the daemon that is
 to be measured; this stand-in leaves the second core to the load generator. It knows
 one path and three answers: a short one; a stream of `TOKENS` tokens, one write each,
-when the prompt says STREAM; and when it says CLOCK, a thoughtful one whose first
-thought and first word are the machine's monotonic clock, in nanoseconds, at the
-moment of their writing.
+when the prompt says STREAM; and when it says CLOCK, a thoughtful one each of whose
+tokens is the machine's monotonic clock, in nanoseconds, at the moment of its writing.
 """
 
 import asyncio
@@ -106,8 +105,7 @@ class _Upstream(asyncio.Protocol):
             self._transport.write(_chunk(_END_EVENTS) + b"0\r\n\r\n")
             return
         field = b"reasoning_content" if sent < CLOCK_TOKENS else b"content"
-        word = b"%d" % time.monotonic_ns() if sent % CLOCK_TOKENS == 0 else b"token"
-        self._transport.write(_chunk(_CLOCK_EVENT % (field, word)))
+        self._transport.write(_chunk(_CLOCK_EVENT % (field, b"%d" % time.monotonic_ns())))
         asyncio.get_running_loop().call_later(CLOCK_INTERVAL_S, self._clock, sent + 1)
 
 

@@ -17,7 +17,7 @@ from exai.consulting.results import Findings
 from exai.conversations.conversations import Conversations
 from exai.conversations.token_counts import TokenCounts
 from exai.costs import Usage
-from exai.dispatch.progress import ProgressReporter
+from exai.dispatch.progress import Pace, ProgressReporter
 from exai.errors import AbilityMissing, ContextOverflow, ProviderFailed, UnknownConversation
 from exai.messages import Effort, Role
 from exai.providers.base import Prompt
@@ -214,7 +214,7 @@ async def test_deltas_reach_a_caller_with_progress(database: Database, tmp_path:
 
     talk = Talk(database, tmp_path, "streamed answer")
 
-    async with ProgressReporter(receive, SystemClock()) as reporter:
+    async with ProgressReporter(receive, SystemClock(), Pace(SystemClock())) as reporter:
         await talk.ask("q", progress=reporter)
     assert received == ["streamed answer"]
 

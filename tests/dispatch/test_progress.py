@@ -1,6 +1,7 @@
 """Progress notifications of a running call."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,12 +12,29 @@ from exai.dispatch.progress import (
     KIND_KEY,
     MESSAGES_PER_S,
     MODEL_KEY,
+    WINDOW_S,
+    Pace,
     ProgressReporter,
+    SendProgress,
 )
 from exai.providers.base import DeltaKind
 from support.virtual_time import LoopClock
 
 pytestmark = pytest.mark.virtual_time
+
+
+def reporting(receive: SendProgress, pace: Pace | None = None) -> ProgressReporter:
+    """A reporter on a loop that has time, but for another `pace`."""
+    return ProgressReporter(receive, LoopClock(), pace or Pace(LoopClock(), cpu_s=lambda: 0.0))
+
+
+async def busy(share: float = 1.0, calls_running: Callable[[], int] = lambda: 1) -> Pace:
+    """The pace of a loop whose thread has run for this share of its time, and goes on so."""
+    clock = LoopClock()
+    pace = Pace(clock, calls_running, lambda: share * clock.monotonic())
+    assert pace.gather_s == 0.0, "nothing is known yet"
+    await asyncio.sleep(2 * WINDOW_S)
+    return pace
 
 
 class Receiver:
@@ -48,7 +66,7 @@ class Receiver:
 
 async def test_every_word_arrives_in_order_before_the_scope_ends() -> None:
     receiver = Receiver()
-    async with ProgressReporter(receiver, LoopClock()) as reporter:
+    async with reporting(receiver) as reporter:
         reporter.delta("heron-1", DeltaKind.REASONING, "hm, ")
         reporter.delta("heron-1", DeltaKind.REASONING, "yes")
         await receiver.first.wait()
@@ -60,9 +78,22 @@ async def test_every_word_arrives_in_order_before_the_scope_ends() -> None:
     assert numbers == sorted(set(numbers))
 
 
-async def test_many_deltas_become_one_message_per_interval() -> None:
+async def test_each_delta_leaves_at_once_while_the_loop_has_time() -> None:
+    late: list[float] = []
+
+    async def receive(number: float, message: str, meta: dict[str, Any]) -> None:
+        late.append(asyncio.get_running_loop().time() - float(meta[DELTA_KEY]))
+
+    async with reporting(receive) as reporter:
+        for _ in range(2_000):
+            reporter.delta("heron-1", DeltaKind.TEXT, str(asyncio.get_running_loop().time()))
+            await asyncio.sleep(0.001)
+    assert late == [0.0] * 2_000
+
+
+async def test_many_deltas_become_one_message_per_interval_while_the_loop_has_none() -> None:
     receiver = Receiver()
-    async with ProgressReporter(receiver, LoopClock()) as reporter:
+    async with reporting(receiver, await busy()) as reporter:
         for _ in range(2_000):
             reporter.delta("heron-1", DeltaKind.TEXT, "word ")
             await asyncio.sleep(0.001)
@@ -70,10 +101,26 @@ async def test_many_deltas_become_one_message_per_interval() -> None:
     assert len(receiver.received) == 1 + 2 / INTERVAL_S, "the first at once, then one per interval"
 
 
+async def test_deltas_gather_for_longer_the_busier_the_loop_is_and_no_more_once_it_has_time() -> None:
+    assert (await busy(0.5)).gather_s == 0.0
+    assert (await busy(0.7)).gather_s == pytest.approx(INTERVAL_S / 2)
+    assert (await busy(0.9)).gather_s == pytest.approx(INTERVAL_S)
+    assert (await busy(1.0, lambda: 100)).gather_s == 100 / MESSAGES_PER_S
+    cpu_s = 0.0
+    pace = Pace(LoopClock(), cpu_s=lambda: cpu_s)
+    gathered = [pace.gather_s]
+    for spent in (2 * WINDOW_S, 0.0):
+        cpu_s += spent
+        await asyncio.sleep(2 * WINDOW_S)
+        gathered.append(pace.gather_s)
+    assert gathered == [0.0, pytest.approx(INTERVAL_S), 0.0]
+
+
 async def test_the_first_thought_and_the_first_word_wait_for_no_others() -> None:
     receiver = Receiver()
-    loop = asyncio.get_running_loop()
-    async with ProgressReporter(receiver, LoopClock()) as reporter:
+    pace = await busy()
+    began = asyncio.get_running_loop().time()
+    async with reporting(receiver, pace) as reporter:
         reporter.status("asking")
         await asyncio.sleep(0.01)
         reporter.delta("heron-1", DeltaKind.REASONING, "hm")
@@ -88,13 +135,13 @@ async def test_the_first_thought_and_the_first_word_wait_for_no_others() -> None
         assert len(receiver.received) == 4, "what follows is gathered"
         await asyncio.sleep(0.3 * INTERVAL_S)
         assert receiver.words[4:] == [" is this."]
-    assert loop.time() < 2 * INTERVAL_S
+    assert asyncio.get_running_loop().time() - began < 2 * INTERVAL_S
 
 
 async def test_with_many_calls_each_sends_progress_less_often() -> None:
     async def messages(running: int) -> int:
         receiver = Receiver()
-        async with ProgressReporter(receiver, LoopClock(), lambda: running) as reporter:
+        async with reporting(receiver, await busy(calls_running=lambda: running)) as reporter:
             for _ in range(100):
                 reporter.delta("heron-1", DeltaKind.TEXT, "word ")
                 await asyncio.sleep(0.1)
@@ -109,7 +156,7 @@ async def test_with_many_calls_each_sends_progress_less_often() -> None:
 async def test_a_slow_reader_gets_fewer_larger_messages() -> None:
     gate = asyncio.Event()
     receiver = Receiver(gate)
-    async with ProgressReporter(receiver, LoopClock()) as reporter:
+    async with reporting(receiver) as reporter:
         reporter.delta("heron-1", DeltaKind.TEXT, "first")
         await receiver.first.wait()
         for _ in range(500):
@@ -120,7 +167,7 @@ async def test_a_slow_reader_gets_fewer_larger_messages() -> None:
 
 async def test_silence_is_broken_by_a_sign_of_life() -> None:
     receiver = Receiver()
-    async with ProgressReporter(receiver, LoopClock()) as reporter:
+    async with reporting(receiver) as reporter:
         await asyncio.sleep(5)
         reporter.deltas_of("heron-1")
         await asyncio.sleep(5)
@@ -138,7 +185,7 @@ async def test_a_failed_scope_says_no_more() -> None:
     gate = asyncio.Event()
     receiver = Receiver(gate)
     with pytest.raises(ValueError, match="broken"):
-        async with ProgressReporter(receiver, LoopClock()) as reporter:
+        async with reporting(receiver) as reporter:
             reporter.delta("heron-1", DeltaKind.TEXT, "first")
             await receiver.first.wait()
             reporter.delta("heron-1", DeltaKind.TEXT, "never sent")
@@ -151,23 +198,23 @@ async def test_a_peer_that_is_gone_does_not_hurt_the_call() -> None:
     async def gone(number: float, message: str, meta: dict[str, Any]) -> None:
         raise ConnectionResetError
 
-    async with ProgressReporter(gone, LoopClock()) as reporter:
+    async with reporting(gone) as reporter:
         reporter.delta("heron-1", DeltaKind.TEXT, "to nobody")
 
 
 async def test_nothing_is_left_running() -> None:
     before = asyncio.all_tasks()
-    async with ProgressReporter(Receiver(), LoopClock()) as reporter:
+    async with reporting(Receiver()) as reporter:
         reporter.delta("heron-1", DeltaKind.TEXT, "x")
     with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.01), ProgressReporter(Receiver(), LoopClock()):
+        async with asyncio.timeout(0.01), reporting(Receiver()):
             await asyncio.Event().wait()
     assert asyncio.all_tasks() == before
 
 
 async def test_each_message_stands_alone_and_the_deltas_are_beside_it() -> None:
     receiver = Receiver()
-    async with ProgressReporter(receiver, LoopClock()) as reporter:
+    async with reporting(receiver) as reporter:
         for kind, words in ((DeltaKind.REASONING, "birds, "), (DeltaKind.TEXT, "Herons stand in shal")):
             reporter.delta("heron-1", kind, words)
             await asyncio.sleep(INTERVAL_S)
@@ -195,7 +242,7 @@ async def test_a_message_is_one_short_line_whatever_a_model_writes() -> None:
     )
     for words in shapes:
         receiver = Receiver()
-        async with ProgressReporter(receiver, LoopClock()) as reporter:
+        async with reporting(receiver) as reporter:
             reporter.delta("heron-1", DeltaKind.TEXT, words)
         (message,) = receiver.messages
         assert message.isprintable(), repr(message)
@@ -206,7 +253,7 @@ async def test_a_message_is_one_short_line_whatever_a_model_writes() -> None:
 
 async def test_the_last_words_begin_with_a_whole_word() -> None:
     receiver = Receiver()
-    async with ProgressReporter(receiver, LoopClock()) as reporter:
+    async with reporting(receiver) as reporter:
         reporter.delta("heron-1", DeltaKind.TEXT, "stand in shallow water and wait for fish. " * 9)
     words = receiver.messages[0].partition("… ")[2].split()
     assert set(words) <= {"stand", "in", "shallow", "water", "and", "wait", "for", "fish."}

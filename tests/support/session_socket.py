@@ -47,9 +47,18 @@ class SessionSocket:
             }
         )
 
-    async def call(self, number: int, tool: str, arguments: Frame | None = None, *, ack: int = 0) -> None:
+    async def call(
+        self,
+        number: int,
+        tool: str,
+        arguments: Frame | None = None,
+        *,
+        ack: int = 0,
+        progress_token: str | None = None,
+    ) -> None:
         """Say message `number`: a tool call with the same number as its id."""
-        params = {"name": tool, "arguments": arguments or {}, "_meta": ENVELOPE}
+        meta = ENVELOPE if progress_token is None else {**ENVELOPE, "progressToken": progress_token}
+        params = {"name": tool, "arguments": arguments or {}, "_meta": meta}
         message = {"jsonrpc": "2.0", "id": number, "method": "tools/call", "params": params}
         await self.send({"t": "m", "s": number, "a": ack, "m": message})
 
@@ -76,7 +85,7 @@ class SessionSocket:
             return closed.rcvd.code if closed.rcvd is not None else None
 
 
-ENVELOPE = {
+ENVELOPE: Frame = {
     "io.modelcontextprotocol/protocolVersion": "2026-07-28",
     "io.modelcontextprotocol/clientCapabilities": {},
 }

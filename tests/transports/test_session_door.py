@@ -13,6 +13,7 @@ from exai.app.duties import SESSIONS_S
 from exai.callers import Caller, Door
 from exai.events.events import SessionEnded, SessionOpened, SessionResumed
 from exai.transports.pump import Pump
+from exai.transports.websocket.resilient import FAR_BEHIND, HELD_S
 from support.open_doors import Doors, open_doors
 from support.session_socket import session_socket
 from support.tcp_proxy import tcp_proxy
@@ -100,6 +101,27 @@ async def test_messages_wait_for_the_clients_credit(doors: Doors) -> None:
         await wait_until(lambda: doors.sessions.statistics().pending == 4, what="four answers wait")
         await client.send({"t": "a", "a": 1})
         assert (await client.message())[0] == 3
+
+
+async def test_progress_for_a_client_that_is_far_behind_is_made_slowly_and_none_is_lost(doors: Doors) -> None:
+    more = 10
+    async with session_socket(doors.ws) as client:
+        await client.open(credit=1)
+        await client.call(1, "count", {"to": FAR_BEHIND + more}, progress_token="p1")
+        await wait_until(
+            lambda: doors.sessions.statistics().pending > FAR_BEHIND, what="the client is far behind"
+        )
+        began = now()
+        await wait_until(lambda: doors.engine.running == 0, what="the call has ended")
+        assert now() - began == pytest.approx((more - 1) * HELD_S, abs=0.1)
+        told = []
+        for number in range(1, FAR_BEHIND + more + 2):
+            said, message = await client.message()
+            assert said == number
+            told.append(message)
+            await client.send({"t": "a", "a": number})
+    assert [message["params"]["progress"] for message in told[:-1]] == list(range(1, FAR_BEHIND + more + 1))
+    assert told[-1]["id"] == 1
 
 
 async def test_a_newer_socket_closes_the_older_one(doors: Doors) -> None:

@@ -27,7 +27,7 @@ from exai.dispatch.idempotent_run import IdempotentRun, stopping
 from exai.dispatch.long_answers import SHORT_CHARACTERS, LongAnswers
 from exai.dispatch.older_names import OlderNames
 from exai.dispatch.oversight import Oversight
-from exai.dispatch.progress import ProgressReporter, SendProgress
+from exai.dispatch.progress import Pace, ProgressReporter, SendProgress
 from exai.dispatch.running.under_way import CallsUnderWay
 from exai.dispatch.span_choice import SpanChoice
 from exai.error_tracking.faults import OURSELVES, FaultSource
@@ -137,6 +137,7 @@ class Dispatcher:
         self._call_timeout_s = call_timeout_s
         self.under_way = CallsUnderWay(asking)
         """The calls that run; ends some of them when it is asked to."""
+        self._pace = Pace(self._clock, lambda: self.running)
         self._admitting = True
         self._id_tag = secrets.token_hex(4)
         self._numbers = itertools.count()
@@ -215,7 +216,7 @@ class Dispatcher:
         return self._answer_reporting(request, send_progress)
 
     async def _answer_reporting(self, request: _Request, send_progress: SendProgress) -> ToolAnswer:
-        async with ProgressReporter(send_progress, self._clock, lambda: self.running) as reporter:
+        async with ProgressReporter(send_progress, self._clock, self._pace) as reporter:
             return await self._answer(request, reporter)
 
     def check(self, invocation: Invocation, caller: Caller) -> None:
@@ -245,7 +246,7 @@ class Dispatcher:
                 request.invocation.given,
                 work=work,
                 send_progress=send_progress,
-                calls_running=lambda: self.running,
+                pace=self._pace,
                 resumes=request.tool.resumes,
             )
         except ToolFault as fault:

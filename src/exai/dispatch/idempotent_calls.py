@@ -56,7 +56,7 @@ import structlog
 from exai import config
 from exai.dispatch.idempotent_run import JOINABLE, OWING, IdempotentRun, Stage, Work, stopping
 from exai.dispatch.kept_results import KeptResults, recalled
-from exai.dispatch.progress import ProgressReporter, SendProgress
+from exai.dispatch.progress import Pace, ProgressReporter, SendProgress
 from exai.errors import StoreFailed
 from exai.events.events import CallRecalled, Event
 from exai.runtime.clock import Clock
@@ -112,7 +112,7 @@ class IdempotentCalls:
         *,
         work: Work,
         send_progress: SendProgress | None,
-        calls_running: Callable[[], int],
+        pace: Pace,
         resumes: bool = False,
     ) -> ToolAnswer:
         """Return the call's answer: of the run under way, of an earlier one, or of a new run of `work`.
@@ -127,7 +127,7 @@ class IdempotentCalls:
         joins = run is not None
         if run is None:
             run = self._start(call, tool, digest, work, resumes=resumes)
-        async with self._follow(run, send_progress, calls_running):
+        async with self._follow(run, send_progress, pace):
             answer = await asyncio.shield(run.answer)
         if joins:
             self._publish(CallRecalled("joined"))
@@ -188,14 +188,14 @@ class IdempotentCalls:
 
     @asynccontextmanager
     async def _follow(
-        self, run: IdempotentRun, send_progress: SendProgress | None, calls_running: Callable[[], int]
+        self, run: IdempotentRun, send_progress: SendProgress | None, pace: Pace
     ) -> AsyncIterator[None]:
         """The scope in which a caller waits for the answer, and gets the progress."""
         with run.joined():
             if send_progress is None:
                 yield
                 return
-            async with ProgressReporter(send_progress, self._clock, calls_running) as reporter:
+            async with ProgressReporter(send_progress, self._clock, pace) as reporter:
                 with run.progress.subscribe(reporter):
                     yield
 

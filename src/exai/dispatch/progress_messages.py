@@ -17,7 +17,7 @@ VERBS = {DeltaKind.TEXT: "answers", DeltaKind.REASONING: "thinks"}
 
 
 class Telling:
-    """What one model has said so far, of one kind: how much, and the last words."""
+    """What one model has said so far, of one kind: how much, and the last words, as a terminal may be shown them."""
 
     __slots__ = ("_last", "characters", "kind", "writer")
 
@@ -31,7 +31,10 @@ class Telling:
         """Take the next piece."""
         self.characters += len(text)
         # Twice as much as is shown, as runs of white space become one space.
-        self._last = (self._last + text[-2 * LAST_CHARACTERS :])[-2 * LAST_CHARACTERS :]
+        last = text[-2 * LAST_CHARACTERS :]
+        if not last.isprintable():
+            last = "".join([_shown(letter) for letter in last])
+        self._last = (self._last + last)[-2 * LAST_CHARACTERS :]
 
     @property
     def summary(self) -> str:
@@ -41,7 +44,7 @@ class Telling:
     @property
     def message(self) -> str:
         """Say who writes, how far it is, and the last words."""
-        words = " ".join("".join(_shown(letter) for letter in self._last).split())
+        words = " ".join(self._last.split())
         shown = words[-LAST_CHARACTERS:]
         if len(shown) < len(words):
             first, space, rest = shown.partition(" ")

@@ -14,7 +14,6 @@ from mcp.server.lowlevel import Server
 
 from exai.callers import Caller
 from exai.dispatch.progress import SendProgress
-from exai.protocol.jsonrpc import encodable
 from exai.tools.base import JsonObject
 from exai.transports.confirmation.asking import by_elicitation, can_be_asked
 from exai.transports.server import EngineServer, answer_call, named_caller
@@ -121,7 +120,7 @@ class PlainCalls:
 
     def _progress(self, token: str | int) -> SendProgress:
         async def send(number: float, message: str, meta: dict[str, Any]) -> None:
-            params = {"progressToken": token, "progress": number, "message": encodable(message)}
+            params = {"progressToken": token, "progress": number, "message": message}
             await self._peer.notify("notifications/progress", {"_meta": meta, **params} if meta else params)
 
         return send

@@ -254,7 +254,10 @@ class Pump:
         message: Message = {"jsonrpc": "2.0", "method": method}
         if params is not None:
             message["params"] = params
-        await self._tell(message)
+        try:  # as `_tell` does, without two coroutines between each word of a model and its listener
+            await self._send_text(encode(message))
+        except OSError:
+            return
 
     async def send_raw_request(
         self, method: str, params: Params, opts: CallOptions | None = None

@@ -52,6 +52,10 @@ __all__ = ["ClientSession", "ResilientWebSocketManager", "SessionRefused", "Stat
 
 FLUSH_S = 0.25
 """How long a stop waits for clients whose credit is used up."""
+FAR_BEHIND = 256
+"""Messages that wait for a client's credit, or for its socket, from which on more are made more slowly."""
+HELD_S = 0.2
+"""For how long each of them holds its sender up then."""
 TURN = 50
 """Sessions that a sweep takes in a row before others have their turn."""
 SECRET_BYTES = 32
@@ -152,6 +156,15 @@ class ClientSession(Carrier):
         if self.endpoint.last_acknowledged > before:
             self.breaker.note_reads()
         return True
+
+    async def send(self, text: str) -> None:
+        """Send a message, as `Carrier.send`; its sender is held up for a while where the client is far behind, or away.
+
+        So the words of running calls gather into few messages, and drive no answer out of what is kept.
+        """
+        await super().send(text)
+        if self.endpoint.unwritten > FAR_BEHIND:
+            await asyncio.sleep(HELD_S)
 
     def note_stuck(self) -> None:
         """See `Carrier.note_stuck`."""
