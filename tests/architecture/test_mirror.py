@@ -15,7 +15,7 @@ TESTED_ELSEWHERE = {
 }
 """Where the tests of a room are that has no folder or file of its own name."""
 
-KINDS = {"architecture", "conformance", "emulator", "foreign", "node", "support", "system"}
+KINDS = {"architecture", "conformance", "deploy", "emulator", "foreign", "node", "support", "system"}
 """Folders of tests that belong to no single room."""
 
 

@@ -130,3 +130,23 @@ async def test_streams_do_not_hold_up_a_stop() -> None:
             assert b'"result"' in await stream.read()
             await doors.serving
             assert now() - signalled_at < 2
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "no.such.host.invalid"])
+def test_a_socket_that_was_handed_over_listens_where_the_settings_say(host: str) -> None:
+    inherited = socket.create_server(("127.0.0.1", 0))
+    further = socket.create_server(("127.0.0.1", 0))
+    with pytest.raises(StartFault, match=rf"'mcp' listens at 127\.0\.0\.1, and `server.host` is {host}"):
+        Listener(config.Server(host=host), inherited={"mcp": inherited, "errors": further})
+    assert (inherited.fileno(), further.fileno()) == (-1, -1)
+
+
+def test_ports_that_were_not_handed_over_are_bound() -> None:
+    inherited = socket.create_server(("127.0.0.1", 0))
+    port = inherited.getsockname()[1]
+    listener = Listener(config.Server(operations_port=0, errors_port=0), inherited={"mcp": inherited})
+    try:
+        assert listener.addresses.mcp_ws == f"ws://127.0.0.1:{port}/mcp"
+        assert not listener.addresses.operations.endswith((":0", f":{port}"))
+    finally:
+        listener.close()

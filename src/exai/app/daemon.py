@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from socket import socket
 from typing import TypeVar
 
 from pydantic import SecretStr
@@ -17,7 +18,7 @@ from exai.errors import ExaiError, StartFault, Unauthenticated
 from exai.runtime.clock import Clock, SystemClock
 from exai.runtime.version import __version__
 from exai.transports.key_advice import explain_missing_keys
-from exai.transports.listener import Addresses, Listener
+from exai.transports.listener import NONE_INHERITED, Addresses, Listener
 from exai.transports.opening import Opening
 from exai.transports.stdio import serve_stdio
 from exai.web.credential_watch import CredentialWatcher
@@ -34,14 +35,19 @@ async def run_daemon(
     on_ready: Callable[[Addresses, Services], None],
     origins: Mapping[str, str] = NO_ORIGINS,
     clock: Clock | None = None,
+    inherited: Mapping[str, socket] = NONE_INHERITED,
 ) -> None:
-    """Serve the ports until a signal asks to stop; `origins` say where each setting came from.
+    """Serve the ports until a signal asks to stop.
+
+    Args:
+        origins: where each setting came from.
+        inherited: listening sockets that were handed over with the start, by the names of `listener.PORTS`.
 
     Raises:
         StartFault: a port, the database, a key or a setting makes it impossible to start.
     """
     clock = clock or SystemClock()
-    listener = Listener(settings.server, clock)
+    listener = Listener(settings.server, clock, inherited)
     try:
         async with _services(settings, demo=demo, clock=clock) as services:
             if not services.configured_providers:

@@ -10,9 +10,11 @@ import errno
 import http.client
 import json
 import socket
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -31,7 +33,13 @@ from exai.web.bounded_http import MAX_HEAD_BYTES, bounded
 from exai.web.hosts import EVERY_ADDRESS
 from exai.web.unauthenticated import UnauthenticatedConnections
 
-__all__ = ["Addresses", "Listener"]
+__all__ = ["NONE_INHERITED", "PORTS", "Addresses", "Listener"]
+
+PORTS: Mapping[str, str] = MappingProxyType(
+    {"mcp": "server.port", "operations": "server.operations_port", "errors": "server.errors_port"}
+)
+"""The ports, and the setting of each."""
+NONE_INHERITED: Mapping[str, socket.socket] = MappingProxyType({})
 
 BACKLOG = 2048
 ANSWER_S = 5.0
@@ -53,19 +61,36 @@ class Addresses:
 class Listener:
     """Holds the ports from the moment it is made, so that a taken one stops the start and nothing later."""
 
-    def __init__(self, settings: config.Server, clock: Clock | None = None) -> None:
-        """Bind the ports.
+    def __init__(
+        self,
+        settings: config.Server,
+        clock: Clock | None = None,
+        inherited: Mapping[str, socket.socket] = NONE_INHERITED,
+    ) -> None:
+        """Bind the ports, but for those that were handed over with the start.
+
+        Args:
+            inherited: listening sockets by the names of `PORTS`; they are this object's from here on.
 
         Raises:
-            StartFault: one cannot be had.
+            StartFault: one cannot be had, or one that was handed over listens elsewhere than `server.host` says.
         """
         self._settings = settings
         self._clock = clock or SystemClock()
         self._sockets: list[socket.socket] = []
+        handed_over = dict(inherited)
         try:
-            for setting in ("port", "operations_port", "errors_port"):
-                self._sockets.append(_bound(settings, getattr(settings, setting), f"server.{setting}"))
+            for name, setting in PORTS.items():
+                sock = handed_over.pop(name, None)
+                if sock is None:
+                    port = getattr(settings, setting.removeprefix("server."))
+                    self._sockets.append(_bound(settings, port, setting))
+                else:
+                    self._sockets.append(sock)
+                    _check_place(name, sock, settings.host)
         except StartFault:
+            for sock in handed_over.values():
+                sock.close()
             self.close()
             raise
         _, self._operations, self._errors = self._sockets
@@ -164,10 +189,28 @@ async def _until_started(server: uvicorn.Server, serving: asyncio.Task[None]) ->
         await asyncio.sleep(0.005)
 
 
+def _check_place(name: str, inherited: socket.socket, host: str) -> None:
+    """Hold a socket to the address that was checked with the rest of the settings: who may connect depends on it."""
+    listens_at = inherited.getsockname()[0]
+    try:
+        places = {address[0] for *_, address in _resolved(host, 0)}
+    except OSError:
+        places = set()
+    if listens_at not in places:
+        raise StartFault(
+            f"The socket that was handed over as {name!r} listens at {listens_at}, and `server.host` is {host}. "
+            "Make both the same."
+        )
+
+
+def _resolved(host: str, port: int) -> list[tuple[Any, ...]]:
+    return list(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+
+
 def _bound(settings: config.Server, port: int, setting: str) -> socket.socket:
     host = settings.host
     try:
-        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        family, _, _, _, address = _resolved(host, port)[0]
         sock = socket.socket(family, socket.SOCK_STREAM)
         try:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

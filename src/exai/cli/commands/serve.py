@@ -1,6 +1,7 @@
 """`exai serve`: the daemon."""
 
 import json
+import os
 import sys
 import time
 from dataclasses import asdict
@@ -22,9 +23,10 @@ from exai.config.tree import secret_values
 from exai.errors import StartFault
 from exai.monitoring import logs
 from exai.runtime.clock import Clock, ScaledClock, SystemClock
+from exai.runtime.network.inherited_sockets import take_inherited
 from exai.runtime.start.memory import settle_memory
 from exai.runtime.version import __version__
-from exai.transports.listener import Addresses
+from exai.transports.listener import PORTS, Addresses
 
 __all__ = ["app"]
 
@@ -85,7 +87,17 @@ def serve(
             _print_json(addresses)
 
     with Note(settings.data_dir) as note:
-        run(run_daemon(settings, demo=demo, on_ready=ready, clock=clock, origins=loaded.origins))
+        inherited = take_inherited(os.environ, PORTS)
+        run(
+            run_daemon(
+                settings,
+                demo=demo,
+                on_ready=ready,
+                clock=clock,
+                origins=loaded.origins,
+                inherited=inherited,
+            )
+        )
 
 
 def _clock(settings: Settings, speed: float, since: float | None, *, demo: bool) -> Clock:
