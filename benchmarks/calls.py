@@ -1,8 +1,12 @@
-"""What one `chat` call costs the daemon: CPU, latency, streaming, memory, start.
+"""What one `chat` call costs the daemon: CPU by door, latency, streaming, memory, start.
 
 The daemon runs on one core with everything on (MCP kernel, identity, admission,
 journal, conversations, metrics, events); the load generator and a fixed-bytes
 upstream share the other. CPU is the daemon process's own user and system time.
+
+Beside it, on the same core and in turn, runs a lean gateway (`benchmarks/anchor.py`).
+How often its CPU per call goes into the daemon's depends little on the machine and on
+what else it does, so the aims are such multiples.
 """
 
 import argparse
@@ -14,22 +18,40 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
+import aiohttp
 import psutil
 import uvloop
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.client import connect
 
 from benchmarks.figures import keep, show
 from benchmarks.upstream import TOKENS
 
 ROOT = Path(__file__).parent.parent
-AIMS = {"cpu_ms_per_call": 0.30, "cpu_us_per_token": 40.0, "memory_mb": 100.0, "start_s": 2.0}
+EXAI = str(Path(sys.executable).parent / "exai")
+AIMS = {
+    "websocket_multiple": 1.2,
+    "http_multiple": 2.5,
+    "stdio_multiple": 1.5,
+    "cpu_ms_per_call": 0.30,
+    "cpu_us_per_token": 40.0,
+    "memory_mb": 100.0,
+    "start_s": 2.0,
+}
+"""Multiples are those at 64 in flight."""
 CONNECTIONS = 8
+LOADS = (1, 16, 64)
+ANCHOR = "anchor"
+HELLO = {
+    "protocolVersion": "2025-11-25",
+    "capabilities": {},
+    "clientInfo": {"name": "benchmark", "version": "1"},
+}
 
 
 @dataclass(frozen=True)
@@ -81,23 +103,41 @@ def first_line(process: subprocess.Popen[str]) -> str:
     return line
 
 
-class Client:
-    """One MCP connection over WebSocket with many calls in flight."""
+class Lines(Protocol):
+    """Carries messages as texts, both ways."""
 
-    def __init__(self, socket: ClientConnection) -> None:
+    async def send(self, text: str, /) -> None: ...
+
+    def __aiter__(self) -> AsyncIterator[Any]: ...
+
+
+class StdioLines:
+    """The lines of a server's stdin and stdout."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        self._stdin, self._stdout = process.stdin, process.stdout
+
+    async def send(self, text: str) -> None:
+        self._stdin.write(f"{text}\n".encode())
+        await self._stdin.drain()
+
+    async def __aiter__(self) -> AsyncIterator[str]:
+        async for line in self._stdout:
+            yield line.decode()
+
+
+class Client:
+    """One MCP connection over WebSocket or stdio with many calls in flight."""
+
+    def __init__(self, socket: Lines) -> None:
         self._socket = socket
         self._waiting: dict[int, asyncio.Future[bytes]] = {}
         self._number = 0
 
     async def handshake(self) -> None:
-        await self._request(
-            "initialize",
-            {
-                "protocolVersion": "2025-11-25",
-                "capabilities": {},
-                "clientInfo": {"name": "benchmark", "version": "1"},
-            },
-        )
+        await self._request("initialize", HELLO)
         await self._socket.send('{"jsonrpc":"2.0","method":"notifications/initialized"}')
 
     async def listen(self) -> None:
@@ -114,11 +154,7 @@ class Client:
         }
         if progress:
             parameters["_meta"] = {"progressToken": self._number + 1}
-        answer = await self._request("tools/call", parameters)
-        result = answer.get("result")
-        if result is None or result.get("isError"):
-            raise SystemExit(f"a call failed: {json.dumps(answer)[:500]}")
-        return dict(result)
+        return _checked(await self._request("tools/call", parameters))
 
     async def _request(self, method: str, parameters: dict[str, Any]) -> dict[str, Any]:
         self._number += 1
@@ -131,10 +167,52 @@ class Client:
         return answer
 
 
-class Bench:
-    """The daemon under load."""
+class HttpClient:
+    """One session over Streamable HTTP (2025-11-25) with many calls in flight."""
 
-    def __init__(self, daemon: psutil.Process, clients: list[Client], seconds: float) -> None:
+    def __init__(self, http: aiohttp.ClientSession, address: str) -> None:
+        self._http = http
+        self._address = address
+        self._headers = {"Accept": "application/json, text/event-stream", "Content-Type": "application/json"}
+        self._number = 0
+
+    async def handshake(self) -> None:
+        message = {"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": HELLO}
+        async with self._http.post(self._address, json=message, headers=self._headers) as response:
+            self._headers["Mcp-Session-Id"] = response.headers["Mcp-Session-Id"]
+            self._headers["MCP-Protocol-Version"] = "2025-11-25"
+            await response.read()
+        message = {"jsonrpc": "2.0", "method": "notifications/initialized"}
+        async with self._http.post(self._address, json=message, headers=self._headers):
+            pass
+
+    async def chat(self, prompt: str) -> dict[str, Any]:
+        self._number += 1
+        arguments = {"prompt": prompt, "model": "glm-5.3"}
+        params = {"name": "chat", "arguments": arguments}
+        message = {"jsonrpc": "2.0", "id": self._number, "method": "tools/call", "params": params}
+        async with self._http.post(self._address, json=message, headers=self._headers) as response:
+            body = await response.text()
+        if response.content_type == "text/event-stream":  # it took more than half a second
+            body = [line[5:] for line in body.splitlines() if line.startswith("data:") and line[5:].strip()][
+                -1
+            ]
+        return _checked(json.loads(body))
+
+
+def _checked(answer: dict[str, Any]) -> dict[str, Any]:
+    result = answer.get("result")
+    if result is None or result.get("isError"):
+        raise SystemExit(f"a call failed: {json.dumps(answer)[:500]}")
+    return dict(result)
+
+
+class Bench:
+    """The daemon under load, through one door."""
+
+    def __init__(
+        self, daemon: psutil.Process, clients: "list[Client] | list[HttpClient]", seconds: float
+    ) -> None:
         self._daemon = daemon
         self._clients = clients
         self._seconds = seconds
@@ -165,7 +243,7 @@ class Bench:
         latencies: list[float] = []
         end = time.perf_counter() + seconds
 
-        async def worker(client: Client) -> None:
+        async def worker(client: Client | HttpClient) -> None:
             while (began := time.perf_counter()) < end:
                 await client.chat(prompt, **call)
                 latencies.append(time.perf_counter() - began)
@@ -176,41 +254,136 @@ class Bench:
         return latencies
 
 
-async def _measure(address: str, pid: int, seconds: float, profile: Path | None) -> dict[str, Any]:
+@asynccontextmanager
+async def _listening(lines: Sequence[Lines]) -> AsyncIterator[list[Client]]:
+    """Clients that have made their handshake, one on each of these."""
+    async with asyncio.TaskGroup() as tasks:
+        clients = [Client(each) for each in lines]
+        listeners = [tasks.create_task(client.listen()) for client in clients]
+        for client in clients:
+            await client.handshake()
+        yield clients
+        for listener in listeners:
+            listener.cancel()
+
+
+@asynccontextmanager
+async def _over_websocket(address: str) -> AsyncIterator[list[Client]]:
+    subprotocols: Any = ["mcp"]
+    async with AsyncExitStack() as scopes:
+        sockets = [
+            await scopes.enter_async_context(
+                connect(address, subprotocols=subprotocols, compression=None, max_size=None)
+            )
+            for _ in range(CONNECTIONS)
+        ]
+        yield await scopes.enter_async_context(_listening(sockets))
+
+
+@asynccontextmanager
+async def _over_http(address: str) -> AsyncIterator[list[HttpClient]]:
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
+        clients = [HttpClient(http, address) for _ in range(CONNECTIONS)]
+        for client in clients:
+            await client.handshake()
+        yield clients
+
+
+@asynccontextmanager
+async def _stdio_server(environment: Mapping[str, str]) -> AsyncIterator[asyncio.subprocess.Process]:
+    """`exai stdio`, which is a daemon of its own with one client."""
+    pipe = asyncio.subprocess.PIPE
+    server = await asyncio.create_subprocess_exec(
+        EXAI, "stdio", stdin=pipe, stdout=pipe, env=environment, limit=2**24
+    )
+    pin(0, server.pid)
+    try:
+        yield server
+    finally:
+        server.terminate()
+        await server.wait()
+
+
+async def _doors(
+    addresses: Mapping[str, str], daemon: int, anchor: int, environment: Mapping[str, str], seconds: float
+) -> list[Load]:
+    """Load each door in turn, and the anchor before each round of them."""
+    async with AsyncExitStack() as scopes:
+        stdio = await scopes.enter_async_context(_stdio_server(environment))
+        benches = {
+            ANCHOR: Bench(
+                psutil.Process(anchor),
+                await scopes.enter_async_context(_over_websocket(addresses[ANCHOR])),
+                seconds,
+            ),
+            "WebSocket": Bench(
+                psutil.Process(daemon),
+                await scopes.enter_async_context(_over_websocket(addresses["mcp_ws"])),
+                seconds,
+            ),
+            "HTTP": Bench(
+                psutil.Process(daemon),
+                await scopes.enter_async_context(_over_http(addresses["mcp_http"])),
+                seconds,
+            ),
+            "stdio": Bench(
+                psutil.Process(stdio.pid),
+                await scopes.enter_async_context(_listening([StdioLines(stdio)])),
+                seconds,
+            ),
+        }
+        runs = []
+        for in_flight in LOADS:
+            for door, bench in benches.items():
+                runs.append(await bench.load(f"chat, {door}", in_flight))
+                _show(runs[-1])
+    return runs
+
+
+def _multiples(runs: list[Load]) -> dict[str, float]:
+    """How often the anchor's CPU per call goes into that of each door, by door and load."""
+    by_name = {(run.name, run.in_flight): run.cpu_ms_per_call for run in runs}
+    return {
+        f"{name.removeprefix('chat, ')}, {in_flight}": round(cpu / by_name[f"chat, {ANCHOR}", in_flight], 2)
+        for (name, in_flight), cpu in by_name.items()
+        if not name.endswith(ANCHOR)
+    }
+
+
+async def _measure(
+    addresses: Mapping[str, str],
+    pid: int,
+    anchor: int,
+    environment: Mapping[str, str],
+    options: argparse.Namespace,
+) -> dict[str, Any]:
     daemon = psutil.Process(pid)
     idle_mb = daemon.memory_info().rss / 2**20
-    async with asyncio.TaskGroup() as tasks:
-        clients = []
-        listeners = []
-        for _ in range(CONNECTIONS):
-            socket = await connect(address, subprotocols=["mcp"], compression=None, max_size=None)  # type: ignore[list-item]
-            client = Client(socket)
-            listeners.append(tasks.create_task(client.listen()))
-            await client.handshake()
-            clients.append(client)
-        bench = Bench(daemon, clients, seconds)
-        runs = []
-        for in_flight in (1, 16, 64):
-            recording = _record(profile, pid, seconds) if profile and in_flight == 64 else None
-            runs.append(await bench.load("chat", in_flight))
-            _show(runs[-1])
-            if recording is not None:
-                recording.wait()
-        runs.append(await bench.load("chat, streamed to the client", 16, progress=True))
-        _show(runs[-1])
+    runs = await _doors(addresses, pid, anchor, environment, options.seconds)
+    async with _over_websocket(addresses["mcp_ws"]) as clients:
+        bench = Bench(daemon, clients, options.seconds)
+        if options.profile:
+            recording = _record(options.profile, pid, options.seconds)
+            await bench.load("chat", 64)
+            recording.wait()
+        short = await bench.load("chat, streamed to the client", 16, progress=True)
+        _show(short)
         tokens = await bench.load(
             f"chat, {TOKENS} tokens streamed", 16, prompt="STREAM please", progress=True
         )
         _show(tokens)
-        loaded_mb = daemon.memory_info().rss / 2**20
-        for listener in listeners:
-            listener.cancel()
-    short = runs[-1]
+    multiples = _multiples(runs)
     return {
-        "runs": [asdict(run) for run in [*runs, tokens]],
-        "cpu_ms_per_call": runs[1].cpu_ms_per_call,
+        "runs": [asdict(run) for run in [*runs, short, tokens]],
+        "multiples": multiples,
+        "websocket_multiple": multiples["WebSocket, 64"],
+        "http_multiple": multiples["HTTP, 64"],
+        "stdio_multiple": multiples["stdio, 64"],
+        "cpu_ms_per_call": next(
+            run.cpu_ms_per_call for run in runs if (run.name, run.in_flight) == ("chat, WebSocket", 16)
+        ),
         "cpu_us_per_token": round((tokens.cpu_ms_per_call - short.cpu_ms_per_call) / TOKENS * 1000, 2),
-        "memory_mb": round(loaded_mb, 1),
+        "memory_mb": round(daemon.memory_info().rss / 2**20, 1),
         "memory_idle_mb": round(idle_mb, 1),
     }
 
@@ -237,6 +410,7 @@ def main() -> None:
     pin(1)
     with (
         tempfile.TemporaryDirectory(prefix="exai-bench-") as folder,
+        tempfile.TemporaryDirectory(prefix="exai-bench-stdio-") as stdio_folder,
         process([sys.executable, "-m", "benchmarks.upstream"], core=1) as upstream,
     ):
         port = int(first_line(upstream))
@@ -251,21 +425,26 @@ def main() -> None:
             "EXAI_SERVER__ERRORS_PORT": "0",
         }
         began = time.perf_counter()
-        with process(
-            [str(Path(sys.executable).parent / "exai"), "serve", "--ready-json"], core=0, env=environment
-        ) as daemon:
-            address = json.loads(first_line(daemon))["mcp_ws"]
+        anchor_command = [sys.executable, "-m", "benchmarks.anchor", f"http://127.0.0.1:{port}/v4"]
+        with (
+            process([EXAI, "serve", "--ready-json"], core=0, env=environment) as daemon,
+            process(anchor_command, core=0) as anchor,
+        ):
+            addresses = json.loads(first_line(daemon))
             start_s = time.perf_counter() - began
             print(
                 f"{'run':<32} {'in flight':>9} {'calls':>8} {'calls/s':>9} {'CPU ms/call':>12} "
                 f"{'p50 ms':>8} {'p99 ms':>8}"
             )
-            result = uvloop.run(_measure(address, daemon.pid, options.seconds, options.profile))
+            addresses[ANCHOR] = first_line(anchor).strip()
+            stdio = {**environment, "EXAI_DATA_DIR": stdio_folder}
+            result = uvloop.run(_measure(addresses, daemon.pid, anchor.pid, stdio, options))
     result = {
         "start_s": round(start_s, 2),
         **result,
     }
     print()
+    print("CPU per call, as a multiple of the anchor's: " + json.dumps(result["multiples"]))
     show({name: result[name] for name in AIMS}, AIMS)
     keep(result, options.json)
 
