@@ -242,7 +242,10 @@ class CallPermits:
     @property
     def held(self) -> bool:
         """Whether none of them is set aside."""
-        return all(permit.held for permit in self._permits)
+        for permit in self._permits:  # noqa: SIM110 - a generator costs each request as much as all of its permits
+            if not permit.held:
+                return False
+        return True
 
     def __enter__(self) -> Self:
         """Begin the scope of one request of the call. It works, but inside `waiting`."""

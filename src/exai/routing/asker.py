@@ -161,6 +161,8 @@ class ModelAsker:
                 self._say_who_takes_over(fault, model, taker)
                 model = taker
             else:
+                if not failures:
+                    return value, choice
                 for failed, failure in failures:
                     self._asking.bus.publish(RequestRecovered(failed.provider, failed.name, failure))
                 return value, choice.answered_by(model, [turn.summary() for turn in turns])

@@ -315,10 +315,13 @@ class ModelTurn(Ledger):
 
     def summary(self) -> Tried:
         """What became of the model so far."""
-        asked = [entry for entry in self.entries if entry.purpose is Purpose.CHAT]
-        outcome = self._failure or (asked[-1].outcome if asked else NOT_ASKED)
-        requests = sum([entry.attempts for entry in asked])
-        return Tried(self.model, self.provider, outcome, requests, was_asked=bool(asked))
+        last, requests = None, 0
+        for entry in self.entries:
+            if entry.purpose is Purpose.CHAT:
+                last = entry
+                requests += entry.attempts
+        outcome = self._failure or (NOT_ASKED if last is None else last.outcome)
+        return Tried(self.model, self.provider, outcome, requests, was_asked=last is not None)
 
 
 def _record(entry: Entry, now: float, to_wall: float, *, emulated: bool) -> RequestRecord:

@@ -51,9 +51,7 @@ class Choice(msgspec.Struct, frozen=True):
     """Whether a question that its provider filtered may be put to another one."""
 
     def answered_by(self, model: Model, tried: Sequence[Tried]) -> "Choice":
-        """Return the choice after `model` answered; `tried` are the models before it and itself."""
-        if model is self.model:
-            return self
+        """Return the choice after `model` took over and answered; `tried` are the models before it and itself."""
         failed = " and ".join(f"{each.model} ({each.outcome})" for each in tried if each.model != model.name)
         taken_over = f"{failed} could not answer; {model.name} took over, as {self.consent} allows."
         reason = taken_over if self.reason is None else f"{self.reason} {taken_over}"

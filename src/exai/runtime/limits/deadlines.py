@@ -51,7 +51,8 @@ class Deadline:
             raise RuntimeError("a deadline is of a task")
         self.task = task
         self._cancelling = task.cancelling()
-        self._sweeper = _sweeper_of(task.get_loop())
+        loop = task.get_loop()
+        self._sweeper = _latest if _latest is not None and _latest.loop is loop else _new_sweeper(loop)
         self._sweeper.add(self)
         return self
 
@@ -107,10 +108,12 @@ class _Sweeper:
         self._timer = None
         # A loop calls what is due up to its clock's resolution too early.
         now, places = max(self.loop.time(), self._fires_at), self._places
-        while places and (places[0][0] <= now or not _stands(places[0])):
-            place = heappop(places)
-            deadline = place[2]
-            if not _stands(place):
+        while places:
+            stands, deadline = _stands(places[0]), places[0][2]
+            if stands and places[0][0] > now:
+                break
+            heappop(places)
+            if not stands:
                 self.left -= 1
             elif deadline.when > now:
                 deadline.place = deadline.when
@@ -138,8 +141,7 @@ _latest: _Sweeper | None = None
 """That of the loop that was asked for last: a process has one loop, but for tests."""
 
 
-def _sweeper_of(loop: asyncio.AbstractEventLoop) -> _Sweeper:
+def _new_sweeper(loop: asyncio.AbstractEventLoop) -> _Sweeper:
     global _latest  # noqa: PLW0603
-    if _latest is None or _latest.loop is not loop:
-        _latest = _Sweeper(loop)
+    _latest = _Sweeper(loop)
     return _latest
