@@ -14,7 +14,7 @@ from exai.cli import build_app
 from exai.cli.baselines.access import duration
 from exai.cli.baselines.loading import Loading
 from exai.cli.baselines.rehearsal import Rehearsal
-from exai.cli.baselines.scenario import Ask, Away, Scenario
+from exai.cli.baselines.scenario import Ask, Scenario, read_scenario
 from exai.config.demo import demo_data_dir
 from exai.errors import StartFault
 from exai.monitoring.statistics.quantiles import quantile_of
@@ -23,7 +23,9 @@ from exai.storage.baselines.calls import JournalReader, MeasuredCall, Period
 from exai.storage.baselines.rollups import RollupTable
 from exai.storage.database import Database
 from exai.storage.error_tracking.run_table import RunTable
+from support.daemons import StartDaemon
 from support.measured_calls import call_row, write_calls
+from support.waiting import wait_until
 
 
 def baseline(*arguments: str) -> Result:
@@ -124,12 +126,28 @@ def test_durations_are_read() -> None:
 DAY = timedelta(hours=24)
 SPEED = 2_160.0
 QUESTION = Ask("chat", {"model": "glm-5.3-flash", "prompt": "What is a heron?"})
+EXAMPLE = Path(__file__).parents[2] / "examples" / "day.toml"
+
+
+async def test_a_daemon_that_goes_away_is_said_and_what_was_answered_is_kept(
+    start_daemon: StartDaemon,
+) -> None:
+    loading = Loading(Scenario([QUESTION]), 40.0, 1.0, seed=1)
+    async with start_daemon() as daemon:
+        sending = asyncio.create_task(loading.send_all(daemon.mcp_ws, None))
+        await wait_until(lambda: loading.answered >= 5, what="some calls are answered")
+        daemon.kill()
+        await daemon.ended()
+        await sending
+    assert loading.answered >= 5
+    assert loading.unreachable > 0
+    assert "reached no daemon. EXAI went away: start it again" in loading.summary
 
 
 @pytest.mark.timeout(300)
 async def test_a_day_with_a_gap_and_a_restart_is_rehearsed(tmp_path: Path) -> None:
-    """B1: real daemons whose clock is faster; what is reported is what the rows have."""
-    scenario = Scenario([QUESTION], [Away("3h", "2h"), Away("14h", "1m")])
+    """B1: the example, by real daemons whose clock is faster; what is reported is what the rows have."""
+    scenario = read_scenario(EXAMPLE)
     seconds = DAY.total_seconds() / SPEED
     loading = Loading(scenario, 10.0, seconds, seed=1)
     report = await Rehearsal(scenario, "day", DAY, SPEED, loading).run(tmp_path)
@@ -145,10 +163,16 @@ async def test_a_day_with_a_gap_and_a_restart_is_rehearsed(tmp_path: Path) -> No
     calls: list[MeasuredCall] = []
     async for page in reader.pages(Period(row.began_at, row.planned_end)):
         calls.extend(page)
-    latencies = sorted(call.latency_ms or 0.0 for call in calls)
-    model = next(each for each in report.subjects if each.kind == "model")
-    assert model.latency is not None
-    assert model.latency.quantiles == tuple(quantile_of(latencies, share) for share in (0.5, 0.9, 0.95, 0.99))
+    models = [each for each in report.subjects if each.kind == "model"]
+    assert [each.name for each in models] == ["glm/glm-5.3-flash", "kimi/kimi-k3"]
+    for model in models:
+        own = (call for call in calls if f"{call.provider}/{call.model}" == model.name)
+        latencies = sorted(call.latency_ms or 0.0 for call in own)
+        assert model.latency is not None
+        assert model.latency.quantiles == tuple(quantile_of(latencies, q) for q in (0.5, 0.9, 0.95, 0.99))
+    assert not any("settings changed" in sentence for sentence in report.remarks), (
+        "where the emulator listens"
+    )
     alive = timedelta()
     for run in await runs.between(row.began_at, row.planned_end):
         alive += min(run.ended or row.planned_end, row.planned_end) - max(run.started, row.began_at)

@@ -79,12 +79,12 @@ def test_tools_are_judged_by_their_use(data_dir: Path) -> None:
 
 
 def test_a_plan_says_when_what_could_go() -> None:
-    unused = JudgedTool("plan", 0, 0, 0, 0, {}, None, 0.0, None, {}, 200, {}, "unused", "0 calls.")
+    unused = JudgedTool("plan", 0, 0, 0, 0, {}, None, 0.0, None, {}, 200, 7, {}, "unused", "0 calls.")
     used = JudgedTool(
-        "chat", 9, 0, 3, 1, {"ok": 9}, 1_500.0, 0.5, "2026-11-29", {}, 100, {}, "used", "9 calls."
+        "chat", 9, 0, 3, 1, {"ok": 9}, 1_500.0, 0.5, "2026-11-29", {}, 100, 7, {}, "used", "9 calls."
     )
     judged = (used, unused)
     text = as_markdown(ToolReport(30, 1.0, 3, judged, consolidation_of(judged, date(2026, 11, 30))))
-    assert "| chat | 9 | 0 | 3 | 1 | 1.50 s | 0.5000 | 2026-11-29 | 100 | used: 9 calls. |" in text
+    assert "| chat | 9 | 0 | 3 | 1 | 1.50 s | 0.5000 | 2026-11-29 | 100 | 7 | 700 | used: 9 calls. |" in text
     assert "| plan | 2026-11-30 | 2026-12-30 | 2027-03-30 | 200 |" in text
     assert '`[tools] hidden = ["plan"]`' in text

@@ -5,6 +5,7 @@ import pytest
 from exai.callers import Caller, Door
 from exai.errors import ProviderRefused, ScopeMissing
 from exai.runtime.clock import ManualClock
+from exai.storage.calls.tool_use import ToolUseReader
 from exai.storage.calls.use import NamedUse, NameKind, UseCounts
 from exai.storage.database import Database
 from support.scripted import ScriptedProvider
@@ -77,3 +78,16 @@ async def test_refused_calls_are_counted_with_why(database: Database) -> None:
         "insufficient_scope": 1,
         "stopping": 1,
     }
+
+
+async def test_lists_that_are_sent_are_counted_by_profile_and_are_no_calls(database: Database) -> None:
+    services = Services(database, ScriptedProvider("answer"))
+    for _ in range(3):
+        services.dispatcher.use.note_list(CALLER, "standard")
+    services.dispatcher.use.note_list(Caller("other", Door.HTTP), "lean")
+    await services.call(caller=CALLER)
+    rows = await counted(services)
+    assert "list" not in {kind for kind, _ in rows}
+    reader = ToolUseReader(database, ManualClock(services.clock.wall()))
+    assert await reader.lists_sent(1) == {"standard": 3, "lean": 1}
+    assert await reader.active_callers(1) == 1, "who lists calls nothing"

@@ -81,3 +81,5 @@ def test_failed_and_slow_calls_and_a_share_of_all_are_chosen() -> None:
     assert choice.keeps("m", 1.0, failed=True)
     assert choice.keeps("m", 1_000.0, failed=False)
     assert choice.keeps("another", 1.0, failed=False)
+    choice.keeps_all = True
+    assert all(choice.keeps("m", 1.0, failed=False) for _ in range(100))

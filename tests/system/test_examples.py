@@ -55,5 +55,6 @@ async def test_where_no_exai_answers_the_example_says_so_in_a_sentence() -> None
 
 
 def test_every_example_is_run_by_a_test() -> None:
-    text = Path(__file__).read_text(encoding="utf-8")
-    assert [path.name for path in EXAMPLES.glob("*.py") if f'"{path.name}"' not in text] == []
+    tests = [Path(__file__), Path(__file__).parents[1] / "cli" / "test_baseline_command.py"]
+    text = "".join(path.read_text(encoding="utf-8") for path in tests)
+    assert [path.name for path in EXAMPLES.iterdir() if f'"{path.name}"' not in text] == []

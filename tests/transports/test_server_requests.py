@@ -8,6 +8,9 @@ import pytest
 from mcp.server.context import HandlerResult, ServerRequestContext
 from mcp.server.lowlevel import Server
 
+from exai import config
+from exai.tools.listing.profiles import Profiles
+from exai.transports.server import counted_lists
 from support.mcp_websocket import McpSocket, mcp_socket
 from support.open_doors import open_doors
 
@@ -98,3 +101,16 @@ async def test_the_envelope_era_has_no_requests_to_the_client(name: str) -> None
         answer = await client.request("tools/call", {"name": name, "arguments": {}, "_meta": ENVELOPE})
         assert ("error" in answer) == (name == "ask")
         assert not client.notifications
+
+
+async def test_lists_of_tools_that_are_sent_are_told_with_their_reader_and_their_profile() -> None:
+    told: list[tuple[str, str]] = []
+    counting = counted_lists(
+        Profiles(config.Tools(profile="lean")), lambda caller, profile: told.append((caller.client, profile))
+    )
+    async with open_doors(extend=[counting]) as doors, mcp_socket(doors.ws, handshake=False) as client:
+        await client.request("initialize", HELLO)
+        await client.notify("notifications/initialized")
+        assert (await client.request("tools/list"))["result"]["tools"]
+        assert "error" in await client.request("tools/list", {"cursor": "2"})
+    assert told == [("t 1", "lean")]

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from exai.app.duties import use_duties
+from exai.app.duties import call_duties
 from exai.app.faults.tracking import FaultTracking
 from exai.app.storage import Storage
 from exai.app.watching.auditor import auditor_purses
@@ -50,7 +50,7 @@ async def open_dispatcher(
         targets=storage.targets,
     )
     try:
-        async with scheduler.running(*use_duties(oversight.use)):
+        async with scheduler.running(*call_duties(oversight, storage.baselines)):
             yield Dispatcher(
                 registry=registry,
                 profiles=Profiles(settings.tools),

@@ -15,7 +15,7 @@ from exai.app.upload_deletions import UploadDeletions
 from exai.app.watching.notification import Notification
 from exai.config import Settings
 from exai.dashboard.operations import Identity
-from exai.dispatch.use_log import UseLog
+from exai.dispatch.oversight import Oversight
 from exai.events.incidents import record_incident
 from exai.files.store.measures import StoreMeasures
 from exai.files.store.resumable import ResumableUploads
@@ -24,6 +24,7 @@ from exai.jobs.durable import DurableJobs
 from exai.monitoring import loop_lag
 from exai.monitoring.auditor.auditor import Auditor
 from exai.monitoring.auditor.explaining import Explainer
+from exai.monitoring.baselines.baselines import Baselines
 from exai.monitoring.baselines.rollups import Rollups
 from exai.routing.reachability import Reachability
 from exai.runtime.clock import Clock, ScaledClock
@@ -34,6 +35,7 @@ from exai.web.credential_watch import CredentialWatcher
 
 __all__ = [
     "auditor_duties",
+    "call_duties",
     "file_duties",
     "job_duties",
     "mcp_port_duties",
@@ -41,7 +43,6 @@ __all__ = [
     "readiness_duties",
     "run_duties",
     "stdio_duties",
-    "use_duties",
 ]
 
 FEW_TIMES_A_DAY_S = 6 * 3600.0
@@ -61,6 +62,8 @@ MEASURES_S = 60.0
 USE_S = 10.0
 ROLLUPS_S = 60.0
 BASELINES_S = 10.0
+FOLLOW_BASELINES_S = 5.0
+"""How soon the spans of every call are kept after a baseline began, which another process may have done."""
 FOLD_S = 1.0
 QUIET_S = 60.0
 EXPLAIN_S = 120.0
@@ -218,9 +221,16 @@ def readiness_duties(reachability: Reachability) -> tuple[Duty, ...]:
     )
 
 
-def use_duties(use: UseLog) -> tuple[Duty, ...]:
+def call_duties(oversight: Oversight, baselines: Baselines) -> tuple[Duty, ...]:
     """List the duties of a process that answers calls."""
-    return (Duty(name="write_use", run=use.flush, every_s=USE_S),)
+
+    async def follow_baselines() -> None:
+        oversight.spans.keeps_all = await baselines.any_collects()
+
+    return (
+        Duty(name="write_use", run=oversight.use.flush, every_s=USE_S),
+        Duty(name="follow_baselines", run=follow_baselines, every_s=FOLLOW_BASELINES_S, at_start=True),
+    )
 
 
 def auditor_duties(auditor: Auditor, explainer: Explainer | None) -> tuple[Duty, ...]:

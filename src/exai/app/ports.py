@@ -34,7 +34,7 @@ from exai.transports.resources.handlers import Resources
 from exai.transports.resources.plans import PlanResources
 from exai.transports.resources.schemas import SchemaResources
 from exai.transports.resources.workflows import WorkflowResources
-from exai.transports.server import Amend, EngineServer, build_server
+from exai.transports.server import Amend, EngineServer, build_server, counted_lists
 from exai.transports.tasks.extension import TaskExtension
 from exai.web.hosts import HostRule
 from exai.web.port import HttpPort
@@ -114,7 +114,12 @@ def mcp_server(services: Services, settings: Settings, amend: Amend | None = Non
         name="exai",
         version=__version__,
         bus=bus,
-        extend=(resources.add_to, prompts.add_to, tasks.add_to),
+        extend=(
+            resources.add_to,
+            prompts.add_to,
+            tasks.add_to,
+            counted_lists(dispatcher.profiles, dispatcher.use.note_list),
+        ),
         amend=amend,
         plain_calls=settings.server.plain_calls,
     )

@@ -29,7 +29,6 @@ from exai.dispatch.older_names import OlderNames
 from exai.dispatch.oversight import Oversight
 from exai.dispatch.progress import Pace, ProgressReporter, SendProgress
 from exai.dispatch.running.under_way import CallsUnderWay
-from exai.dispatch.span_choice import SpanChoice
 from exai.error_tracking.faults import OURSELVES, FaultSource
 from exai.errors import (
     DeadlineExceeded,
@@ -125,10 +124,11 @@ class Dispatcher:
         self._guards = oversight.guards
         self._purses = oversight.purses
         self._repeats = oversight.repeats
-        self._use = oversight.use
+        self.use = oversight.use
+        """Counts what is called and listed."""
         self._faults = oversight.faults
         self._groups = oversight.groups
-        self._span_choice = SpanChoice()
+        self._span_choice = oversight.spans
         self._older_names = OlderNames()
         self._long_answers = long_answers
         self._idempotent_calls = idempotent_calls
@@ -228,7 +228,7 @@ class Dispatcher:
         tool, needed = invocation.tool, invocation.scopes
         if lacking := [scope for scope in needed if not caller.may(scope)]:
             self._bus.publish(CallRefused(tool.name, caller, ScopeMissing.code))
-            self._use.note(invocation, caller, None, code=ScopeMissing.code)
+            self.use.note(invocation, caller, None, code=ScopeMissing.code)
             raise ScopeMissing(
                 f"Your token does not allow this call of {tool.name}: it lacks {' and '.join(lacking)}. "
                 "Ask its issuer for one that has this scope, or leave out what needs it.",
@@ -308,7 +308,7 @@ class Dispatcher:
     def _refused(self, request: _Request) -> ToolAnswer:
         """Answer for a daemon that takes no new calls."""
         self._bus.publish(CallRefused(request.tool.name, request.caller, Stopping.code))
-        self._use.note(request.invocation, request.caller, None, code=Stopping.code)
+        self.use.note(request.invocation, request.caller, None, code=Stopping.code)
         return failure(stopping(), request.id)
 
     def _start(self, request: _Request, progress: Progress, run: IdempotentRun | None) -> _Call:
@@ -483,7 +483,7 @@ class Dispatcher:
             self._guards.settle_soon(call.id, requests)
         if caller.subject in self._purses.subjects:
             self._purses.settle_soon(call.id, requests)
-        self._use.note(call.request.invocation, caller, model, code=code, usd=usd)
+        self.use.note(call.request.invocation, caller, model, code=code, usd=usd)
         if code in NOT_ADMITTED and not call.journalled:
             self._bus.publish(CallRefused(call.tool.name, caller, code))
 

@@ -1,4 +1,4 @@
-"""What watches over the calls of callers: guards, budgets, repeated questions, names that were used, faults."""
+"""What watches over the calls of callers: guards, budgets, repeats, names that were used, faults, spans."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,6 +9,7 @@ from exai import config
 from exai.dispatch.guards import Guards
 from exai.dispatch.purses import Purse, Purses
 from exai.dispatch.repeats import Repeats
+from exai.dispatch.span_choice import SpanChoice
 from exai.dispatch.use_log import UseLog
 from exai.error_tracking.known_groups import KnownGroups
 from exai.error_tracking.noticing import FaultNotices
@@ -32,6 +33,7 @@ class Oversight:
     use: UseLog
     faults: FaultNotices
     groups: KnownGroups = field(default_factory=KnownGroups)
+    spans: SpanChoice = field(default_factory=SpanChoice)
 
     @classmethod
     def on(

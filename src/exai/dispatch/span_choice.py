@@ -1,4 +1,6 @@
-"""Chooses the calls whose spans are kept: those that failed, that were slow for their model, and a share of all."""
+"""Chooses the calls whose spans are kept: those that failed, that were slow for their model, a share of all,
+and every one while a baseline collects.
+"""
 
 __all__ = ["SpanChoice"]
 
@@ -15,6 +17,8 @@ class SpanChoice:
     def __init__(self) -> None:
         self._calls = 0
         self._slow_ms: dict[str | None, float] = {}
+        self.keeps_all = False
+        """Whether a baseline collects."""
 
     def keeps(self, model: str | None, latency_ms: float, *, failed: bool) -> bool:
         """Take account of a call, and say whether its spans are kept."""
@@ -26,4 +30,4 @@ class SpanChoice:
         # A call above raises the estimate by nineteen times what one below lowers it: it settles at one in twenty.
         is_slow = latency_ms > slow_ms
         self._slow_ms[model] = slow_ms * (1 + STEP * (SLOW if is_slow else SLOW - 1))
-        return failed or is_slow or self._calls % ONE_IN == 0
+        return self.keeps_all or failed or is_slow or self._calls % ONE_IN == 0

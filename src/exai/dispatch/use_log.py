@@ -1,12 +1,13 @@
-"""Counts under which names tools are called, and how that ends: never a value.
+"""Counts under which names tools are called, how that ends, and which lists are sent: never a value.
 
 A call adds to a count in memory, off the path to its answer; a duty of the process writes the counts.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from typing import Any
 
 from exai.callers import Caller
+from exai.config.calls.tools import Profile
 from exai.storage.calls.use import NamedUse, NameKind, UseCounts
 from exai.tools.aliases import Alias
 from exai.tools.base import Tool
@@ -34,6 +35,7 @@ class UseLog:
         self._known: dict[str, frozenset[str]] = {}
         self._open: dict[Any, list[float]] = {}
         self._called: dict[Any, _Called] = {}
+        self._listed: Counter[tuple[str, Profile]] = Counter()
 
     def note(
         self,
@@ -63,6 +65,10 @@ class UseLog:
         if len(self._open) > MOST_OPEN:
             self.write_soon()
 
+    def note_list(self, caller: Caller, profile: Profile) -> None:
+        """Count a list of tools that is sent."""
+        self._listed[caller.subject, profile] += 1
+
     async def flush(self) -> None:
         """Queue what was counted; what a scheduler calls."""
         self.write_soon()
@@ -82,7 +88,9 @@ class UseLog:
                 row = sums[owner, kind, tool.name, name]
                 for place, amount in enumerate(counted):
                     row[place] += amount
-        self._open, self._called = {}, {}
+        for (owner, profile), times in self._listed.items():
+            sums[owner, NameKind.LIST, "", profile][0] = times
+        self._open, self._called, self._listed = {}, {}, Counter()
         self._counts.add_soon(
             [
                 (owner, NamedUse(kind, tool, name, int(calls), int(failures), usd))

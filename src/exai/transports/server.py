@@ -55,6 +55,7 @@ __all__ = [
     "answer_call",
     "build_server",
     "caller_of",
+    "counted_lists",
     "idempotency_key_of",
     "incident_error",
     "named_caller",
@@ -267,6 +268,27 @@ def build_server(
     handler = server.get_request_handler("tools/call")
     server.answers_plain_calls = plain_calls and handler is not None and handler.handler is call_tool
     return server
+
+
+def counted_lists(profiles: Profiles, note: Callable[[Caller, Profile], object]) -> Extend:
+    """Tell `note` of each list of tools that is sent: to whom, and of which profile."""
+
+    def wrap(server: EngineServer) -> None:
+        entry = server.get_request_handler("tools/list")
+        if entry is None:
+            return
+
+        async def list_tools(
+            context: ServerRequestContext[Any, Any], params: types.PaginatedRequestParams | None
+        ) -> HandlerResult:
+            listed = await entry.handler(context, params)
+            caller = caller_of(context)
+            note(caller, profiles.of(caller))
+            return listed
+
+        server.add_request_handler("tools/list", types.PaginatedRequestParams, list_tools)
+
+    return wrap
 
 
 async def answer_call(

@@ -3,7 +3,8 @@
 import asyncio
 import json
 import os
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,12 @@ from typer.testing import CliRunner, Result
 from exai.cli import build_app
 from exai.cli.baselines.open_loop import Punctuality, arrivals, send_at
 from exai.cli.comparing.plan import BUILT_IN, BURST, AnswerOptions, Plan, make_plan, prompt_of
-from exai.cli.comparing.results import append_results, read_results
+from exai.cli.comparing.prices import look_up
+from exai.cli.comparing.results import CallResult, append_results, read_results
 from exai.cli.comparing.running import WARM_UPS, Running
 from exai.client.connection import Answer, Unreachable
 from exai.errors import StartFault
+from exai_emulator import Emulator, RequestRecord
 from support.compared_models import A, B, drawn_blocks
 from support.daemons import StartDaemon
 
@@ -128,6 +131,18 @@ async def test_a_model_that_answers_nothing_ends_a_run_before_anything_counts(tm
     assert not (tmp_path / "r.jsonl").exists()
 
 
+async def test_a_model_whose_provider_has_no_key_is_refused_before_anything_is_asked() -> None:
+    class Unconfigured:
+        async def call(self, tool: str, arguments: dict[str, Any]) -> Answer:
+            assert (tool, arguments) == ("models", {"model": B})
+            models = [{"name": B, "price_usd_per_million": {"input": 1.0, "output": 2.0}}]
+            provider = {"name": "kimi", "configured": False, "models": models}
+            return Answer("", None, False, {"exai/report": {"providers": [provider]}})
+
+    with pytest.raises(StartFault, match="kimi has no key here, so kimi-k3 cannot be asked; `exai doctor`"):
+        await look_up(Unconfigured(), [B])  # type: ignore[arg-type]
+
+
 @pytest.mark.virtual_time
 async def test_a_stall_is_felt_by_all_that_were_meant_meanwhile() -> None:
     """B5: a provider that stands still for 2 s in every 30 s, asked ten times a second."""
@@ -193,8 +208,25 @@ def test_bad_input_is_refused_before_anything_is_asked(
     assert sentence in str(result.exception)
 
 
+def assert_ledger_agrees(emulator: Emulator, report: Mapping[str, Any], folder: Path) -> None:
+    """Compare what is concluded from with what the emulated providers know: requests, models, tokens, charges."""
+    plan, results = report["plan"], (folder / "results.jsonl").read_text().splitlines()
+    calls = [msgspec.json.decode(line, type=CallResult) for line in results]
+    asked: dict[str | None, list[RequestRecord]] = defaultdict(list)
+    for request in emulator.log.requests:
+        asked[request.model].append(request)
+    assert set(asked) == set(plan["models"])
+    for model in plan["models"]:
+        own = [call for call in calls if call.model == model]
+        assert len(asked[model]) == WARM_UPS + sum(call.requests for call in own) == WARM_UPS + 8
+        charged = [each.charged for each in asked[model][WARM_UPS:] if each.charged is not None]
+        assert Counter((each.prompt, each.cached, each.output) for each in charged) == Counter(
+            (call.input_tokens, call.cached_tokens, call.output_tokens) for call in own
+        )
+
+
 async def test_models_are_compared_through_a_real_daemon(
-    start_daemon: StartDaemon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    start_daemon: StartDaemon, emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with start_daemon() as daemon:
         for name in [name for name in os.environ if name.startswith("EXAI_")]:
@@ -219,6 +251,7 @@ async def test_models_are_compared_through_a_real_daemon(
         assert "# glm-5.3 and kimi-k3" in result.stdout
         page = (tmp_path / "comparison" / "report.html").read_text()
         assert "<script" not in page
+        assert_ledger_agrees(emulator, report, tmp_path / "comparison")
 
         again = await asyncio.to_thread(asked)
         assert "8 of 8 blocks are done" in again.stderr

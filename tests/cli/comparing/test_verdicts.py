@@ -1,10 +1,17 @@
 """What is concluded from calls whose difference is known."""
 
 import math
+from collections.abc import Mapping
+from html import escape
+from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+from exai.cli.comparing.plan import AnswerOptions, make_plan
+from exai.cli.comparing.report import ComparisonReport, comparison_as_markdown, write_comparison
+from exai.cli.comparing.results import CallResult
 from exai.cli.comparing.verdicts import Comparison, Measure, compare_models
 from support.compared_models import A, B, drawn_blocks
 
@@ -87,6 +94,47 @@ def test_one_side_that_is_throttled_is_void_for_speed_alone() -> None:
     assert found.void == ()
     assert "8% of the calls of kimi-k3" in found.void_for_speed[0]
     assert found.success_b.hits == 46
+
+
+def reported(blocks: list[Mapping[str, CallResult]], emulated: int = 0) -> ComparisonReport:
+    plan = make_plan([A, B], ["Hi."], blocks=1, levels=[1], burst=0, seed=1, answers=AnswerOptions())
+    found = compare_models(blocks, A, B, resamples=RESAMPLES)
+    return ComparisonReport("2026-11-30 10:00 UTC", plan, len(blocks), emulated, 40, 0, 0.1, (found,))
+
+
+def test_failures_are_listed_by_code_also_where_nothing_else_counts() -> None:
+    blocks = drawn_blocks(20, 1)
+    for number, code in ((0, "provider_timeout"), (1, "provider_timeout"), (2, "content_filtered")):
+        blocks[number] = {**blocks[number], B: drawn_blocks(1, 1, code=code, model_used=None)[0][B]}
+    text = comparison_as_markdown(reported(blocks))
+    assert "| content_filtered | 0 | 1 |" in text
+    assert "| provider_timeout | 0 | 2 |" in text
+    void = comparison_as_markdown(reported([{**each, A: each[B]} for each in blocks]))
+    assert "**Void:**" not in text
+    assert "| provider_timeout | 2 | 2 |" in void
+
+
+def test_forms_of_a_comparison_agree_and_are_the_same_when_made_twice(tmp_path: Path) -> None:
+    texts = []
+    for name in ("once", "again"):
+        (tmp_path / name).mkdir()
+        paths = write_comparison(reported(drawn_blocks(80, 1, slower=1.3)), tmp_path / name)
+        texts.append([path.read_bytes() for path in paths])
+    assert texts[0] == texts[1]
+    page, body, markdown = (each.decode() for each in texts[0])
+    read = msgspec.json.decode(body, type=ComparisonReport)
+    assert comparison_as_markdown(read) == markdown
+    for each in read.comparisons[0].measures:
+        row = next(line for line in markdown.splitlines() if line.startswith(f"| {each.name}, "))
+        for cell in row.removeprefix("| ").removesuffix(" |").split(" | "):
+            assert f">{escape(cell)}</td>" in page, row
+        assert each.a is None or f"{each.a:.4g}" in row
+
+
+def test_the_emulator_has_no_speed_of_writing() -> None:
+    blocks = drawn_blocks(80, 1)
+    assert "tokens per second" in comparison_as_markdown(reported(blocks))
+    assert "tokens per second" not in comparison_as_markdown(reported(blocks, emulated=40))
 
 
 def test_efforts_that_change_within_a_model_are_void() -> None:

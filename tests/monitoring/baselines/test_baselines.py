@@ -2,29 +2,48 @@
 
 import json
 import random
+import re
 from datetime import UTC, datetime, timedelta
+from html import unescape
+from pathlib import Path
 
+import msgspec
 import pytest
+from sqlalchemy import func, select
 
+from exai.app.duties import call_duties
 from exai.app.watching.baselines import baselines_of
+from exai.cli.baselines.access import write_report
 from exai.config import Settings
 from exai.errors import BadArguments
 from exai.monitoring.baselines.baselines import Baselines, chosen_by
 from exai.monitoring.baselines.comparison import compare
 from exai.monitoring.baselines.coverage import coverage_of
-from exai.monitoring.baselines.markdown import as_markdown, changes_as_markdown
+from exai.monitoring.baselines.markdown import as_markdown, changes_as_markdown, interval_text
 from exai.monitoring.baselines.page import as_page
 from exai.monitoring.baselines.report import BaselineReport, Subject
-from exai.monitoring.statistics.quantiles import quantile_of
+from exai.monitoring.statistics.quantiles import Quantile, quantile_of
 from exai.runtime.clock import ManualClock
 from exai.storage.database import Database
 from exai.storage.error_tracking.run_table import RunRow, RunTable
 from exai.storage.error_tracking.sample_table import SampleRow, SampleTable
+from exai.storage.error_tracking.schema import call_spans
 from support.measured_calls import call_row, write_calls
 from support.queued_writes import commit_queued
+from support.scripted import ScriptedProvider
+from support.services import Services
 
 BEGAN = datetime(2026, 11, 29, 10, tzinfo=UTC)
 HOUR = timedelta(hours=1)
+
+
+def cells_of_markdown(text: str) -> list[str]:
+    lines = [line for line in text.splitlines() if line.startswith("| ")]
+    return [cell for line in lines for cell in line.removeprefix("| ").removesuffix(" |").split(" | ")]
+
+
+def cells_of_page(page: str) -> list[str]:
+    return [unescape(cell) for cell in re.findall(r"<t[hd](?: [^>]*)?>(.*?)</t[hd]>", page)]
 
 
 class Day:
@@ -111,6 +130,37 @@ async def test_report_in_three_forms_says_the_same(day: Day) -> None:
     assert "http" not in page
     assert "p99 needs 248 more" in page
     assert as_page(report) == page
+
+
+async def test_a_report_made_twice_is_the_same_and_its_forms_agree_number_by_number(
+    day: Day, tmp_path: Path
+) -> None:
+    """B1: twice from the same rows, by two processes; then every cell of every table."""
+    await day.baselines().start("a", HOUR)
+    await day.ask(latencies(120))
+    await day.ask(latencies(90, seed=2), model_used="kimi-k3", provider="kimi", tool="think", emulated=1)
+    await day.ask([9.0] * 3, outcome="failed", error_code="provider_timeout")
+    await day.alive(HOUR)
+    for name in ("once", "again"):
+        write_report(await day.baselines().report("a"), tmp_path / name)
+    forms = ("report.html", "report.json", "report.md")
+    once, again = ([(tmp_path / name / form).read_bytes() for form in forms] for name in ("once", "again"))
+    assert once == again
+    page, body, text = (each.decode() for each in once)
+    read = msgspec.json.decode(body, type=BaselineReport)
+    assert as_markdown(read) == text
+    assert as_page(read) == page
+    assert cells_of_page(page) == cells_of_markdown(text)
+    cells = cells_of_markdown(text)
+    for each in json.loads(body)["subjects"]:
+        for quantile in each["latency"]["quantiles"]:
+            assert interval_text(msgspec.convert(quantile, Quantile)) in cells
+        assert f"{each['cost_usd']:.4f}" in cells
+        assert str(each["failed"]["hits"]) in cells
+    assert cells.count("emulated") == 3, "no speed of the emulator, of kimi, its model and its tool"
+    await day.baselines().end_due()
+    kept = await day.baselines().report("a")
+    assert msgspec.structs.replace(kept, baseline=read.baseline) == read, "and what is kept is that again"
 
 
 async def test_a_baseline_survives_the_process_and_keeps_its_report_when_calls_are_gone(day: Day) -> None:
@@ -237,6 +287,29 @@ async def test_what_is_no_baseline_is_refused_with_what_to_do(day: Day) -> None:
             await baselines.start("b", HOUR, where=where)
     assert chosen_by("tool=chat, provider=glm") == (("tool", "chat"), ("provider", "glm"))
     assert [row.name for row in await baselines.listed()] == ["a"]
+
+
+async def test_the_spans_of_every_call_are_kept_while_a_baseline_collects(day: Day) -> None:
+    services = Services(day.database, ScriptedProvider(*["answer"] * 90))
+    follow = next(
+        duty for duty in call_duties(services.oversight, day.baselines()) if duty.name == "follow_baselines"
+    )
+
+    async def kept_of(calls: int) -> int:
+        await follow.run()
+        for number in range(calls):
+            await services.call(word=f"{services.clock.wall()} {number}")
+        await commit_queued(day.database)
+        return await day.database.read(
+            lambda connection: connection.execute(select(func.count(call_spans.c.call_id))).scalar_one()
+        )
+
+    before = await kept_of(30)
+    assert before < 30
+    await day.baselines().start("a", HOUR)
+    assert await kept_of(30) == before + 30
+    await day.alive(HOUR)
+    assert await kept_of(30) < before + 60, "its time is over, though nobody has ended it yet"
 
 
 def run(begin_h: float, beat_h: float, end_h: float | None, release: str = "1") -> RunRow:

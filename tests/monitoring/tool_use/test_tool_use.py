@@ -37,6 +37,7 @@ class Month:
         await runs.begin("1", "digest", "here")
         for day in range(DAYS):
             for place, caller in enumerate(callers):
+                self._list(caller, "lean" if caller == "bob" else "standard")
                 self._use(caller, "chat", 20)
                 if caller == "alice":
                     self._use(caller, "think", 3)
@@ -58,7 +59,10 @@ class Month:
         )
         while await rollups.make():
             pass
-        return await ToolReports(self.database, self.clock, LISTED).tools(DAYS + 0.01)
+        return await ToolReports(self.database, self.clock, LISTED, ("chat",)).tools(DAYS + 0.01)
+
+    def _list(self, owner: str, profile: str) -> None:
+        self.counts.add_soon([(owner, NamedUse(NameKind.LIST, "", profile, 1, 0, 0.0))])
 
     def _use(self, owner: str, tool: str, calls: int) -> None:
         names = ((NameKind.TOOL, tool), (NameKind.CLIENT, f"client of {owner}"), (NameKind.OUTCOME, "ok"))
@@ -87,8 +91,10 @@ async def test_verdicts_are_those_that_were_planted(month: Month) -> None:
     assert (chat.tool, chat.calls, chat.callers, chat.clients) == ("chat", 3_000, 5, 5)
     assert chat.outcomes == {"ok": 3_000}
     assert chat.p50_ms == pytest.approx(1_000, rel=0.01)
+    assert (chat.lists_sent, chat.tokens_read) == (150, 150 * 200), "bob's lists are lean, and have it too"
     think = next(each for each in report.tools if each.tool == "think")
     assert think.followed_by == {"chat": 60}
+    assert think.lists_sent == 120
     assert {step.tool for step in report.plan} == {"think", "write", "plan", "challenge"}
     step = report.plan[0]
     assert step.remove_on - step.alias_from == timedelta(days=90)
@@ -124,6 +130,7 @@ def judged(
         callers=callers,
         p50_ms={},
         followed={"a": then},
+        lists_sent={},
     )
     return next(f"{each.verdict}: {each.why}" for each in found if each.tool == "a")
 
@@ -154,6 +161,7 @@ def test_tools_that_are_not_listed_need_no_plan() -> None:
         callers=3,
         p50_ms={},
         followed={},
+        lists_sent={},
     )
     assert [each.verdict for each in found] == ["used", "rare"]
     assert consolidation_of(found, date(2026, 11, 30)) == []

@@ -9,6 +9,7 @@ import msgspec
 import exai
 from exai.app.faults.checkout import checkout_of, commit_of, is_modified
 from exai.config import Settings
+from exai.config.demo import EMULATED_PROVIDERS
 from exai.config.tree import plain, values
 from exai.runtime.version import __version__
 
@@ -36,7 +37,8 @@ def release_of(version: str = __version__, package: Path = PACKAGE) -> str:
     return f"{version}+{commit[:DIGITS]}{'-dirty' if is_modified(top, package) else ''}"
 
 
-def settings_digest(settings: Settings) -> str:
-    """Return a digest of the settings in effect, whatever their secrets are."""
-    shown = {key: plain(value) for key, value in values(settings)}
+def settings_digest(settings: Settings, *, demo: bool = False) -> str:
+    """Return a digest of the settings in effect, whatever their secrets are, and wherever a `demo` has its emulator."""
+    drawn = {f"providers.{name}.base_url" for name in EMULATED_PROVIDERS} if demo else set()
+    shown = {key: plain(value) for key, value in values(settings) if key not in drawn}
     return hashlib.sha256(msgspec.json.encode(shown, order="sorted")).hexdigest()[:DIGITS]

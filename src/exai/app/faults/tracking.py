@@ -65,7 +65,13 @@ class FaultTracking:
 
 @asynccontextmanager
 async def open_fault_tracking(
-    settings: Settings, database: Database, monitoring: Monitoring, clock: Clock, scheduler: Scheduler
+    settings: Settings,
+    database: Database,
+    monitoring: Monitoring,
+    clock: Clock,
+    scheduler: Scheduler,
+    *,
+    demo: bool = False,
 ) -> AsyncIterator[FaultTracking]:
     """Notice and count faults until the scope is left, what ends it included; leaving counts the last ones.
 
@@ -74,7 +80,7 @@ async def open_fault_tracking(
     """
     bus, wake = monitoring.bus, asyncio.Event()
     redaction = Redaction(secret_values(settings))
-    release, digest = running_release(), settings_digest(settings)
+    release, digest = running_release(), settings_digest(settings, demo=demo)
     notices = FaultNotices(bus.publish, clock, release=release, settings_digest=digest)
     targets = Targets.of(settings.notify)
     tracker = Tracker(FaultCounts(database, targets), clock, redaction, bus.publish, wake)

@@ -8,6 +8,7 @@ from exai.conversations.estimates import estimate_tokens
 from exai.monitoring.tool_use.reading import ToolReports
 from exai.runtime.clock import Clock
 from exai.storage.database import Database
+from exai.tools.listing.profiles import LEAN
 from exai.transports.opening import RECORDING
 
 __all__ = ["listed_tokens", "tool_reports_of"]
@@ -15,7 +16,7 @@ __all__ = ["listed_tokens", "tool_reports_of"]
 
 def tool_reports_of(settings: Settings, database: Database, clock: Clock) -> ToolReports:
     """Build it over a database, as commands use it beside a daemon."""
-    return ToolReports(database, clock, listed_tokens(settings.tools.hidden))
+    return ToolReports(database, clock, listed_tokens(settings.tools.hidden), LEAN)
 
 
 def listed_tokens(hidden: Collection[str] = ()) -> Mapping[str, int]:

@@ -61,6 +61,9 @@ class Loading:
         sent, planned = self.punctuality.sent, len(self.moments)
         said = [f"{sent} of {planned} calls sent: {self.answered} answered, {self.failed} failed"]
         if self.unreachable:
-            said.append(f", {self.unreachable} reached no daemon")
+            said.append(
+                f", {self.unreachable} reached no daemon. EXAI went away: start it again; what was answered is kept, "
+                "and the report shows the gap"
+            )
         reason = self.punctuality.reason_against
         return f"{''.join(said)}." if reason is None else f"{''.join(said)}. {reason}"

@@ -6,10 +6,10 @@ from pathlib import Path
 import msgspec
 
 from exai.cli.comparing.plan import Plan
-from exai.cli.comparing.verdicts import Comparison, Measure
+from exai.cli.comparing.verdicts import SPEED, Comparison, Measure
 from exai.errors import StartFault
 from exai.monitoring.baselines.markdown import table
-from exai.monitoring.baselines.page import page_of
+from exai.monitoring.baselines.page import figure, page_of
 from exai.monitoring.baselines.plots import Bar, whiskers
 from exai.monitoring.statistics.shares import Share
 
@@ -34,6 +34,10 @@ class ComparisonReport(msgspec.Struct, frozen=True):
         """Whether nothing of it counts."""
         return any(each.void for each in self.comparisons)
 
+    def shown(self, found: Comparison) -> Sequence[Measure]:
+        """The measures that say something: the emulator writes as fast as the machine."""
+        return [each for each in found.measures if not (self.emulated and each.name == SPEED)]
+
 
 def comparison_as_markdown(report: ComparisonReport) -> str:
     """Write all of it but the plot."""
@@ -53,7 +57,7 @@ def comparison_as_markdown(report: ComparisonReport) -> str:
         )
         lines.append("")
     for each in report.comparisons:
-        lines.extend(_comparison(each))
+        lines.extend(_comparison(each, report.shown(each)))
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -65,7 +69,7 @@ def write_comparison(report: ComparisonReport, folder: Path) -> list[Path]:
     """
     text = comparison_as_markdown(report)
     plots = [
-        f"<figure><figcaption>{each.b} in proportion to {each.a}; 1 is no difference</figcaption>{_plot(each)}</figure>"
+        figure(f"{each.b} in proportion to {each.a}; 1 is no difference", _plot(each, report.shown(each)))
         for each in report.comparisons
         if not each.void
     ]
@@ -82,13 +86,14 @@ def write_comparison(report: ComparisonReport, folder: Path) -> list[Path]:
     return [folder / name for name in texts]
 
 
-def _comparison(found: Comparison) -> Iterator[str]:
+def _comparison(found: Comparison, measures: Sequence[Measure]) -> Iterator[str]:
     yield f"## {found.a} (A) and {found.b} (B), {found.blocks} blocks"
     yield ""
     for reason in found.void:
         yield f"- **Void:** {reason}"
     for reason in found.void_for_speed:
         yield f"- **Void for speed:** {reason}"
+    yield from _failures(found)
     if found.void:
         yield ""
         return
@@ -98,7 +103,7 @@ def _comparison(found: Comparison) -> Iterator[str]:
     if found.void_for_speed:
         return
     rows = [("measure", "A", "B", "B to A", "p", "verdict")]
-    for each in found.measures:
+    for each in measures:
         p = "–" if each.p is None else f"{each.p:.3f}"
         rows.append(
             (
@@ -116,6 +121,18 @@ def _comparison(found: Comparison) -> Iterator[str]:
         "A and B: medians. B to A: of a typical block, with what holds the true ratio in 95 of 100 cases. p: adjusted "
         "for all measures together. Failures count as answers that never came."
     )
+    yield ""
+
+
+def _failures(found: Comparison) -> Iterator[str]:
+    codes = sorted({*found.failures_a, *found.failures_b})
+    if not codes:
+        return
+    if found.void or found.void_for_speed:
+        yield ""
+    rows = [("failed with", "A", "B")]
+    rows += [(code, str(found.failures_a.get(code, 0)), str(found.failures_b.get(code, 0))) for code in codes]
+    yield from table(rows)
     yield ""
 
 
@@ -151,7 +168,7 @@ def _value(value: float | None) -> str:
     return "–" if value is None else f"{value:.4g}"
 
 
-def _plot(found: Comparison) -> str:
+def _plot(found: Comparison, measures: Sequence[Measure]) -> str:
     rows: Sequence[Bar] = [
         Bar(
             each.name,
@@ -161,7 +178,7 @@ def _plot(found: Comparison) -> str:
             _interval(each).partition(" ")[0],
             (("ratio", each.ratio),),
         )
-        for each in found.measures
+        for each in measures
         if each.ratio is not None and each.low is not None
     ]
     return whiskers(

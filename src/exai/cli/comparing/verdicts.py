@@ -5,6 +5,7 @@ not look fast by failing.
 """
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Literal
 
@@ -17,10 +18,11 @@ from exai.monitoring.statistics.quantiles import quantile_of
 from exai.monitoring.statistics.resampling import RESAMPLES, percentile_interval
 from exai.monitoring.statistics.shares import Share, share_of
 
-__all__ = ["LEAST_BLOCKS", "Comparison", "Measure", "compare_models", "reasons_against"]
+__all__ = ["LEAST_BLOCKS", "SPEED", "Comparison", "Measure", "compare_models", "reasons_against"]
 
 LEAST_BLOCKS = 6
 LEAST_FOR_P95 = 72
+SPEED = "tokens per second"
 DOUBT = 0.05
 NEVER = 40.0
 """The logarithm of the ratio of an answer that never came to one that did."""
@@ -66,6 +68,9 @@ class Comparison(msgspec.Struct, frozen=True):
     success_b: Share
     success_p: float
     """Of the exact test on blocks in which one of both failed."""
+    failures_a: Mapping[str, int]
+    """By error code."""
+    failures_b: Mapping[str, int]
     cached_a: float
     """The share of what it read that came from its provider's cache."""
     cached_b: float
@@ -101,6 +106,8 @@ def compare_models(
         share_of(len(pairs) - failed_a, len(pairs)),
         share_of(len(pairs) - failed_b, len(pairs)),
         _sign_test(only_a, only_b),
+        _failures([pair[0] for pair in pairs]),
+        _failures([pair[1] for pair in pairs]),
         _cached([pair[0] for pair in pairs]),
         _cached([pair[1] for pair in pairs]),
         (*void, *reasons),
@@ -245,6 +252,10 @@ def _speed(call: CallResult) -> float | None:
     return call.output_tokens / generation * 1_000 if generation and call.output_tokens else None
 
 
+def _failures(calls: Sequence[CallResult]) -> Mapping[str, int]:
+    return dict(sorted(Counter(each.code for each in calls if each.code is not None).items()))
+
+
 def _cached(calls: Sequence[CallResult]) -> float:
     read = sum(each.input_tokens for each in calls)
     return sum(each.cached_tokens for each in calls) / read if read else 0.0
@@ -258,7 +269,7 @@ _MEASURES: tuple[tuple[str, str, Literal["less", "more", "neither"], Read], ...]
     ("total", "s", "less", lambda call: math.inf if call.code else call.total_s),
     ("service", "s", "less", lambda call: math.inf if call.code else call.service_s),
     ("first token", "s", "less", lambda call: math.inf if call.code else call.first_token_s),
-    ("tokens per second", "1/s", "more", _speed),
+    (SPEED, "1/s", "more", _speed),
     (
         "EXAI's own time",
         "ms",

@@ -50,17 +50,36 @@ def _lines(report: ToolReport) -> Iterator[str]:
     )
     yield ""
     rows = [
-        ("tool", "calls", "failed", "callers", "clients", "p50", "USD", "last", "tokens listed", "verdict")
+        (
+            "tool",
+            "calls",
+            "failed",
+            "callers",
+            "clients",
+            "p50",
+            "USD",
+            "last",
+            "entry",
+            "lists",
+            "tokens",
+            "verdict",
+        )
     ]
     for each in report.tools:
         p50 = "–" if each.p50_ms is None else milliseconds(each.p50_ms)
         tokens = "–" if each.list_tokens is None else str(each.list_tokens)
         counts = (str(each.calls), str(each.failures), str(each.callers), str(each.clients))
         cost = f"{each.cost_usd:.4f}"
+        listed = (tokens, str(each.lists_sent), str(each.tokens_read))
         rows.append(
-            (each.tool, *counts, p50, cost, each.last_day or "–", tokens, f"{each.verdict}: {each.why}")
+            (each.tool, *counts, p50, cost, each.last_day or "–", *listed, f"{each.verdict}: {each.why}")
         )
     yield from table(rows)
+    yield ""
+    yield (
+        "entry: tokens of it in a list; lists: sent with it, usually one for each session; tokens: what models read of "
+        "it by that."
+    )
     if not report.plan:
         return
     yield ""

@@ -108,6 +108,15 @@ class Baselines:
         """
         return await self._tables.baselines.listed()
 
+    async def any_collects(self) -> bool:
+        """Say whether the time of a baseline has begun and is not over.
+
+        Raises:
+            StoreFailed: the database is out of reach.
+        """
+        now = self._clock.utc()
+        return any(now < row.planned_end for row in await self._tables.baselines.collecting())
+
     async def named(self, name: str) -> BaselineRow:
         """Read one.
 
@@ -144,8 +153,8 @@ class Baselines:
             StoreFailed: the others are still to be ended.
         """
         now, ended = self._clock.utc(), 0
-        for row in await self._tables.baselines.listed():
-            if row.state != "collecting" or now < row.planned_end:
+        for row in await self._tables.baselines.collecting():
+            if now < row.planned_end:
                 continue
             period = Period(row.began_at, row.planned_end, chosen_by(row.filter))
             if now < row.planned_end + self._grace and await self._tables.calls.open_calls(period):

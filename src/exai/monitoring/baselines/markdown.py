@@ -9,6 +9,8 @@ from exai.monitoring.statistics.quantiles import Quantile
 __all__ = ["as_markdown", "changes_as_markdown", "interval_text", "milliseconds", "table"]
 
 NEVER = "never"
+EMULATED = "emulated"
+"""Instead of a speed: the emulator writes as fast as the machine."""
 MOMENT = "%Y-%m-%d %H:%M:%S UTC"
 
 
@@ -18,11 +20,11 @@ def as_markdown(report: BaselineReport) -> str:
     lines = [
         f"# Baseline {row.name}",
         "",
-        f"{row.began_at:{MOMENT}} to {report.until:{MOMENT}}: {row.state}. {report.calls} calls ended"
+        f"{row.began_at:{MOMENT}} to {report.until:{MOMENT}}: {row.state}. {_count(report.calls, 'call')} ended"
         + (f", {report.open} still run" if report.open else "")
         + (f"; only {row.filter}" if row.filter else "")
-        + f". EXAI ran for {report.coverage.share:.2%} of the time, in {report.coverage.runs} runs.",
-        *([row.note] if row.note else []),
+        + f". EXAI ran for {report.coverage.share:.2%} of the time, in {_count(report.coverage.runs, 'run')}.",
+        *(["", row.note] if row.note else []),
         "",
         *(f"- {sentence}" for sentence in report.remarks),
         *(
@@ -84,7 +86,7 @@ def _times(report: BaselineReport) -> Iterator[str]:
         cells = [interval_text(q) for q in each.latency.quantiles] if each.latency else ["–"] * len(SHARES)
         longest = milliseconds(each.latency.longest) if each.latency else "–"
         useful = interval_text(each.useful.quantiles[2]) if each.useful else "–"
-        speed = _plain(each.tokens_per_s)
+        speed = EMULATED if each.emulated else _plain(each.tokens_per_s)
         cost = f"{each.cost_usd:.4f}" + (" and more" if each.without_price else "")
         rows.append((f"{each.kind} {each.name}", str(each.calls), *cells, longest, speed, useful, cost))
     yield from table(rows)
@@ -92,6 +94,10 @@ def _times(report: BaselineReport) -> Iterator[str]:
     yield "In brackets: what holds the true percentile in 95 of 100 cases. `≥`: too few calls to say how long."
     yield "A useful answer counts failures as answers that never came."
     yield ""
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _plain(spread: Spread | None) -> str:

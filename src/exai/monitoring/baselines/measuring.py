@@ -37,7 +37,7 @@ class _Calls:
     """The calls of a subject, as they are added."""
 
     def __init__(self) -> None:
-        self.calls = self.without_price = self.throttled = 0
+        self.calls = self.without_price = self.throttled = self.emulated = 0
         self.cost_usd = 0.0
         self.failures: dict[str, int] = {}
         self.stages = {name: array("d") for name in STAGES}
@@ -48,6 +48,7 @@ class _Calls:
         self.calls += 1
         self.cost_usd += call.cost_usd
         self.without_price += call.without_price
+        self.emulated += bool(call.emulated)
         minute = int(call.began_at.timestamp() // 60)
         self.minutes[minute] = self.minutes.get(minute, 0) + 1
         failed_ms = call.timings[STAGES.index("failed_requests_ms")] or 0.0
@@ -78,6 +79,7 @@ class _Calls:
             _spread(self.speeds),
             round(self.cost_usd, 6),
             self.without_price,
+            self.emulated,
         )
 
     def rows(self) -> list[tuple[float, ...]]:

@@ -8,18 +8,20 @@ from exai.monitoring.baselines.markdown import as_markdown, interval_text, milli
 from exai.monitoring.baselines.plots import Bar, bars, columns, whiskers
 from exai.monitoring.baselines.report import SHARES, BaselineReport, Bottleneck
 
-__all__ = ["as_page", "page_of"]
+__all__ = ["as_page", "figure", "page_of"]
 
 STYLE = """
 :root { color-scheme: light dark; --ink: light-dark(#1c2024, #e6e8eb); --ground: light-dark(#fff, #16181b);
   --pale: light-dark(#eef1f4, #262a2f); --strong: light-dark(#1f5fa8, #79b1ec); --mark: light-dark(#9a3b12, #f0a37a); }
-body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--ground); max-width: 60rem;
+body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--ground); max-width: 84rem;
   margin: 2rem auto; padding: 0 1rem; }
+p, ul, figure { max-width: 60rem; } ul { margin: .2rem 0; }
 h1, h2 { line-height: 1.2; } h2 { margin-top: 2.2rem; }
 div.table { overflow-x: auto; } table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { text-align: left; padding: .25rem .6rem; border-bottom: 1px solid var(--pale); white-space: nowrap; }
 svg { width: 100%; height: auto; font: 12px system-ui, sans-serif; } svg text { fill: var(--ink); }
-.bar { fill: var(--strong); opacity: .55; } .gap { fill: var(--mark); opacity: .25; } .mark { fill: var(--strong); }
+.bar { fill: var(--strong); opacity: .55; } .gap { fill: url(#gap); }
+.hatch { stroke: var(--mark); fill: none; opacity: .6; } .mark { fill: var(--strong); }
 .line { stroke: var(--strong); stroke-width: 1; opacity: .6; } .interval { stroke: var(--mark); stroke-width: 3; }
 .axis { stroke: var(--ink); opacity: .4; } figure { margin: 1rem 0; } figcaption { opacity: .8; }
 """
@@ -28,13 +30,13 @@ svg { width: 100%; height: auto; font: 12px system-ui, sans-serif; } svg text { 
 def as_page(report: BaselineReport) -> str:
     """Write all of a report, plots included."""
     plots = [
-        _figure(
+        figure(
             "Latency of calls that ended well: p50, p90, p95 and p99, and the interval of p95",
             _latency(report),
         ),
-        _figure("Calls by hour; hatched: none ended", _hours(report)),
+        figure("Calls by hour; hatched: none ended", _hours(report)),
         *(
-            _figure(f"What makes slow calls of {each.model} slow", _excess(each))
+            figure(f"What makes slow calls of {each.model} slow", _excess(each))
             for each in report.bottlenecks
         ),
     ]
@@ -52,7 +54,8 @@ def page_of(title: str, markdown: str, plots: Sequence[str]) -> str:
     )
 
 
-def _figure(caption: str, plot: str) -> str:
+def figure(caption: str, plot: str) -> str:
+    """Write a plot with what it shows."""
     return f"<figure><figcaption>{escape(caption)}</figcaption>{plot}</figure>"
 
 
@@ -110,7 +113,7 @@ def _table(rows: Sequence[Sequence[str]]) -> str:
     lines = "".join(
         "<tr>" + "".join(f"<td>{_inline(cell.strip())}</td>" for cell in row) + "</tr>" for row in body
     )
-    return f'<div class="table"><table><thead><tr>{cells}</tr></thead><tbody>{lines}</tbody></table></div>'
+    return f'<div class="table" tabindex="0"><table><thead><tr>{cells}</tr></thead><tbody>{lines}</tbody></table></div>'
 
 
 def _inline(text: str) -> str:

@@ -10,6 +10,10 @@ __all__ = ["Bar", "bars", "columns", "whiskers"]
 WIDTH = 760
 LABEL = 220
 ROW = 26
+HATCH = (
+    '<defs><pattern id="gap" width="8" height="8" patternUnits="userSpaceOnUse">'
+    '<path class="hatch" d="M-2 2L2 -2M0 8L8 0M6 10L10 6"/></pattern></defs>'
+)
 PLOT = WIDTH - LABEL - 90
 
 
@@ -50,7 +54,7 @@ def columns(title: str, heights: Sequence[float | None], captions: Sequence[str]
         f'<text x="44" y="20" text-anchor="end">{top:,.0f}</text><text x="44" y="130" text-anchor="end">0</text>'
         f'<line class="axis" x1="50" x2="{WIDTH - 10}" y1="130" y2="130"/>'
     )
-    return _svg(title, 140, [axis, *drawn])
+    return _svg(title, 140, [HATCH, axis, *drawn])
 
 
 def _rows(title: str, rows: Sequence[Bar], *, is_bar: bool) -> str:

@@ -58,6 +58,8 @@ class Subject(msgspec.Struct, frozen=True):
     tokens_per_s: Spread | None
     cost_usd: float
     without_price: int
+    emulated: int = 0
+    """Of the calls."""
 
 
 class Bottleneck(msgspec.Struct, frozen=True):

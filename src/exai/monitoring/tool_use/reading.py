@@ -1,6 +1,6 @@
 """Reads how tools were used, and judges them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date, timedelta
 
 import msgspec
@@ -50,13 +50,16 @@ class DayUse(msgspec.Struct):
 class ToolReports:
     """Reports on the use of tools."""
 
-    def __init__(self, database: Database, clock: Clock, listed: Mapping[str, int]) -> None:
-        """`listed` has the tokens of each entry of the list."""
+    def __init__(
+        self, database: Database, clock: Clock, listed: Mapping[str, int], lean: Collection[str] = ()
+    ) -> None:
+        """`listed` has the tokens of each entry of the list, `lean` the names that the shortest list has."""
         self._use = ToolUseReader(database, clock)
         self._rollups = RollupTable(database, clock)
         self._runs = RunTable(database, clock)
         self._clock = clock
         self._listed = listed
+        self._lean = lean
 
     async def tools(self, days: float) -> ToolReport:
         """Judge the tools by the last days.
@@ -80,8 +83,15 @@ class ToolReports:
             callers=callers,
             p50_ms={tool: latency_of(each).quantile(0.5) for tool, each in by_tool.items()},
             followed=await self._use.followed(days),
+            lists_sent=await self._lists_sent(days),
         )
         return ToolReport(days, coverage.share, callers, judged, consolidation_of(judged, now.date()))
+
+    async def _lists_sent(self, days: float) -> Mapping[str, int]:
+        """Count, by tool, the lists that had its entry."""
+        sent = await self._use.lists_sent(days)
+        every = sum(sent.values())
+        return {tool: every if tool in self._lean else every - sent.get("lean", 0) for tool in self._listed}
 
     async def days(self, days: float) -> Sequence[DayUse]:
         """Add up the closed hours of the last days by day, model and tool, the latest first.

@@ -39,10 +39,17 @@ class JudgedTool(msgspec.Struct, frozen=True):
     older_names: Mapping[str, int]
     list_tokens: int | None
     """Of its entry in the list; `None`: it is not listed."""
+    lists_sent: int
+    """Which had its entry: usually one for each session."""
     followed_by: Mapping[str, int]
     """Which tools the same caller asked within two minutes."""
     verdict: ToolVerdict
     why: str
+
+    @property
+    def tokens_read(self) -> int:
+        """What models have read of its entry, at least: the fuller profiles say more of it."""
+        return self.lists_sent * (self.list_tokens or 0)
 
 
 class Consolidation(msgspec.Struct, frozen=True):
@@ -74,6 +81,7 @@ def judge_tools(
     callers: int,
     p50_ms: Mapping[str, float | None],
     followed: Mapping[str, Mapping[str, int]],
+    lists_sent: Mapping[str, int],
 ) -> list[JudgedTool]:
     """Judge every tool that is listed or was used, those that were used most first.
 
@@ -85,6 +93,7 @@ def judge_tools(
         callers: who called anything.
         p50_ms: by tool, of those that ask a model.
         followed: by tool, what was asked next.
+        lists_sent: how many lists had its entry, by tool.
     """
     calls = sum(use.calls for use in used.values())
     whole = _Whole(days, coverage, callers, calls, sum(listed.values()))
@@ -105,6 +114,7 @@ def judge_tools(
                 use.last_day,
                 use.older_names,
                 tokens,
+                lists_sent.get(name, 0),
                 then,
                 verdict,
                 why,

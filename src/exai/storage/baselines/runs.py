@@ -82,6 +82,17 @@ class BaselineTable:
             lambda connection: [BaselineRow(*row) for row in connection.execute(query)]
         )
 
+    async def collecting(self) -> Sequence[BaselineRow]:
+        """Read those that collect.
+
+        Raises:
+            StoreFailed: the database is out of reach.
+        """
+        query = _ROWS.where(baseline_runs.c.state == "collecting")
+        return await self._database.read(
+            lambda connection: [BaselineRow(*row) for row in connection.execute(query)]
+        )
+
     async def named(self, name: str) -> BaselineRow | None:
         """Read one.
 

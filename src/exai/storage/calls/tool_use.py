@@ -96,8 +96,27 @@ class ToolUseReader:
         Raises:
             StoreFailed: the database is out of reach.
         """
-        query = select(func.count(use_counts.c.owner.distinct())).where(use_counts.c.day >= self._since(days))
+        row = use_counts.c
+        query = select(func.count(row.owner.distinct())).where(
+            row.day >= self._since(days), row.kind != NameKind.LIST.value
+        )
         return await self._database.read(lambda connection: connection.execute(query).scalar_one())
+
+    async def lists_sent(self, days: float) -> Mapping[str, int]:
+        """Count how often the list of each profile was sent.
+
+        Raises:
+            StoreFailed: the database is out of reach.
+        """
+        row = use_counts.c
+        query = (
+            select(row.name, func.sum(row.calls))
+            .where(row.day >= self._since(days), row.kind == NameKind.LIST.value)
+            .group_by(row.name)
+        )
+        return await self._database.read(
+            lambda connection: {name: int(times) for name, times in connection.execute(query)}
+        )
 
     async def by_caller(self, days: float, most: int) -> Sequence[CallerUse]:
         """Sum up the use of models by caller and tool, the most expensive first.

@@ -1,4 +1,6 @@
-"""Rows of use: how often tools, arguments, older names, models, clients and outcomes had a name, by day and caller."""
+"""Rows of use: how often tools, arguments, older names, models, clients and outcomes had a name, by day and caller;
+and how often lists of tools were sent.
+"""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -29,6 +31,8 @@ class NameKind(StrEnum):
     CLIENT = "client"
     OUTCOME = "outcome"
     """`ok`, or the code of the failure; refused calls are counted too."""
+    LIST = "list"
+    """A list of tools that was sent, by the name of its profile: of no tool, and no call."""
 
 
 class NamedUse(msgspec.Struct, frozen=True):
@@ -62,7 +66,7 @@ class UseCounts:
             self._database.write_soon(_add, rows)
 
     async def report(self, *, days: float, owner: str | None) -> Sequence[NamedUse]:
-        """Sum up the use of the last days by kind, tool and name; of one owner, where one is named.
+        """Sum up the calls of the last days by kind, tool and name; of one owner, where one is named.
 
         Raises:
             StoreFailed: the database is out of reach.
@@ -72,7 +76,11 @@ class UseCounts:
         calls = func.sum(row.calls)
         query = (
             select(row.kind, row.tool, row.name, calls, func.sum(row.failures), func.sum(row.cost_usd))
-            .where(row.day >= since, *(() if owner is None else (row.owner == owner,)))
+            .where(
+                row.day >= since,
+                row.kind != NameKind.LIST.value,
+                *(() if owner is None else (row.owner == owner,)),
+            )
             .group_by(row.kind, row.tool, row.name)
             .order_by(calls.desc(), row.kind, row.tool, row.name)
             .limit(MOST_ROWS)

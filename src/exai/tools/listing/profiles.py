@@ -16,7 +16,7 @@ from exai.tools.aliases import Alias
 from exai.tools.base import Tool
 from exai.tools.listing.entries import ToolDescription, described, described_older
 
-__all__ = ["ORDER", "STANDARD", "Listing", "Profiles", "listings_of"]
+__all__ = ["LEAN", "ORDER", "STANDARD", "Listing", "Profiles", "listings_of"]
 
 STANDARD: Profile = "standard"
 

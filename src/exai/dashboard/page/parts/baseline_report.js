@@ -66,7 +66,7 @@ const LATENCY = [
   percentile("99 %", 0.99),
   { name: "Longest", isNumber: true, cell: (each) => milliseconds(each.latency?.longest) },
   { name: "Useful answer, 95 %", isNumber: true, cell: (each) => html`<${Quantile} of=${each.useful} at=${0.95} />` },
-  { name: "Tokens per second", isNumber: true, cell: ({ tokens_per_s: speed }) => speed?.quantiles.find((each) => each.share === 0.5)?.value?.toFixed(1) ?? DASH },
+  { name: "Tokens per second", isNumber: true, cell: ({ emulated, tokens_per_s: speed }) => emulated ? "emulated" : speed?.quantiles.find((each) => each.share === 0.5)?.value?.toFixed(1) ?? DASH },
   { name: "Cost", isNumber: true, cell: (each) => `${money(each.cost_usd)}${each.without_price ? " +?" : ""}` },
 ];
 

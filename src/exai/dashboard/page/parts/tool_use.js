@@ -38,6 +38,8 @@ const COLUMNS = [
   { name: "Half within", isNumber: true, cell: (each) => milliseconds(each.p50_ms) },
   { name: "Cost", isNumber: true, cell: (each) => money(each.cost_usd) },
   { name: "Tokens of its entry", isNumber: true, cell: (each) => (each.list_tokens === null ? "not listed" : count(each.list_tokens)) },
+  { name: "Lists sent", isNumber: true, cell: (each) => (each.list_tokens === null ? DASH : count(each.lists_sent)) },
+  { name: "Tokens read of it", isNumber: true, cell: (each) => (each.list_tokens === null ? DASH : count(each.lists_sent * each.list_tokens)) },
   { name: "Last use", cell: (each) => each.last_day ?? DASH },
   { name: "Verdict", cell: (each) => html`<${Badge} kind=${VERDICTS[each.verdict] ?? "warn"}>${each.verdict}<//>` },
   { name: "Called as", cell: (each) => counted(each.older_names) },
