@@ -89,7 +89,15 @@ class Redaction:
         """Return `text` without secrets; its length alone when it is long."""
         if len(text) > LONGEST_VALUE:
             return f"[{len(text)} characters]"
-        return self._masked(text)
+        return self.masked(text)
+
+    def masked(self, text: str) -> str:
+        """Return `text`, however long, without secrets."""
+        return _SECRET_TEXTS.sub(_mask_match, self.known(text))
+
+    def known(self, text: str) -> str:
+        """Return `text`, however long, without the secrets that are known by their value."""
+        return text if self._known is None else self._known.sub(MASK, text)
 
     def traceback(self, pieces: Sequence[str]) -> str:
         """Join a traceback's pieces; a long message keeps its type alone."""
@@ -98,7 +106,7 @@ class Redaction:
             if len(piece) > LONGEST_VALUE:
                 kind, colon, _ = piece.partition(":")
                 piece = f"{kind[:_LONGEST_NAME]}{colon} [{len(piece)} characters]\n"  # noqa: PLW2901
-            lines.append(self._masked(piece))
+            lines.append(self.masked(piece))
         text = "".join(lines).rstrip("\n")
         if len(text) > LONGEST_TRACEBACK:
             half = LONGEST_TRACEBACK // 2
@@ -142,11 +150,6 @@ class Redaction:
             return {**named, "...": f"[{more} more]"} if more > 0 else named
         members = [self.value(member, depth) for member in islice(container, _MOST_MEMBERS)]
         return [*members, f"[{more} more]"] if more > 0 else members
-
-    def _masked(self, text: str) -> str:
-        if self._known is not None:
-            text = self._known.sub(MASK, text)
-        return _SECRET_TEXTS.sub(_mask_match, text)
 
 
 def configure(settings: config.Logging, *, stream: TextIO | None = None, secrets: Iterable[str] = ()) -> None:

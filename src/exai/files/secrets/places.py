@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import msgspec
 
-from exai.files.secrets.rules import Span
+from exai.files.secrets.rules import Span, built_in_spans
 
-__all__ = ["Place", "places_of", "redacted"]
+__all__ = ["Place", "places_of", "redacted", "without_secrets"]
 
 
 class Place(msgspec.Struct, frozen=True, array_like=True):
@@ -49,3 +49,13 @@ def redacted(first: int, lines: Sequence[str], places: Sequence[Place]) -> tuple
             if start < end:
                 replaced[number - first] = f"{line[:start]}«{place.rule}»{line[end:]}"
     return tuple(replaced)
+
+
+def without_secrets(text: str) -> str:
+    """Replace what has a built-in form of a secret by the name of its rule; every line is kept."""
+    content = text.encode(errors="backslashreplace")
+    spans = built_in_spans(content)
+    if not spans:
+        return text
+    lines = content.decode().split("\n")
+    return "\n".join(redacted(1, lines, places_of(content, spans, 1)))

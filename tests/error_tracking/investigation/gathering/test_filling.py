@@ -1,11 +1,15 @@
 """Filling a bundle: ids by kind, what finds no room is named, and texts that any database takes."""
 
+from exai.config import Settings
 from exai.error_tracking.investigation.bundle import LARGEST_PIECE, MOST_TOKENS
 from exai.error_tracking.investigation.gathering.filling import Draft, Filling
+from exai.error_tracking.investigation.gathering.withholding import Withholding
+
+WITHHOLD = Withholding(Settings())
 
 
 def test_pieces_of_a_kind_share_its_number() -> None:
-    filling = Filling()
+    filling = Filling(WITHHOLD)
     for kind in ("occurrence", "source", "source", "log"):
         filling.add(Draft(kind=kind, place=kind, text="x"))
     filling.add(Draft(kind="load", place="empty", text=" \n"))
@@ -17,7 +21,7 @@ def test_pieces_of_a_kind_share_its_number() -> None:
 
 
 def test_what_finds_no_room_is_named_and_smaller_ones_still_come_in() -> None:
-    filling = Filling(most_tokens=100)
+    filling = Filling(WITHHOLD, most_tokens=100)
     filling.add(Draft(kind="source", place="large", text="word " * 400))
     filling.add(Draft(kind="log", place="small", text="word"))
     assert [each.place for each in filling.pieces] == ["small"]
@@ -27,7 +31,7 @@ def test_what_finds_no_room_is_named_and_smaller_ones_still_come_in() -> None:
 
 
 def test_a_text_is_cut_to_whole_lines_and_can_be_stored() -> None:
-    filling = Filling()
+    filling = Filling(WITHHOLD)
     filling.add(Draft(kind="log", place="long", text="größe\n" * 4_000))
     filling.add(Draft(kind="load", place="odd", text="a\x00b\ud800"))
     long, odd = filling.pieces

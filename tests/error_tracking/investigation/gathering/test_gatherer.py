@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from uuid import uuid4
 
 import msgspec
 import pytest
@@ -15,6 +16,7 @@ from exai.error_tracking.fingerprints import fingerprint
 from exai.error_tracking.investigation.bundle import EvidenceBundle, FurtherItem, Subject
 from exai.error_tracking.investigation.gathering.gatherer import Gatherer, Remembered
 from exai.error_tracking.investigation.gathering.sources import OpenSources, SourceReader, commit_names
+from exai.error_tracking.investigation.prompting import report_prompt
 from exai.error_tracking.noticing import FaultSeen
 from exai.error_tracking.states import resolve
 from exai.events.events import BreakerOpened
@@ -25,6 +27,7 @@ from exai.monitoring.recent.seconds import RecentSeconds
 from exai.runtime.clock import SystemClock
 from exai.storage.database import Database
 from exai.storage.error_tracking.projects import ProjectTables
+from support.planted_secrets import BUILT_IN
 from support.repositories import GitRepository
 from support.tracked_faults import Tracked, tracked
 
@@ -140,7 +143,7 @@ async def test_what_another_process_remembered_is_said_to_be_gone(database: Data
 def _seen(message: str, *, project: int, release: str, file: str, line: int) -> FaultSeen:
     frame = FaultFrame("shop.cart", "total", file, line, own=True)
     fault = Fault(
-        occurrence_id=f"occ_{message}_{release}",
+        occurrence_id=f"occ_{uuid4().hex}",
         at=CLOCK.wall(),
         source=FaultSource.OUTSIDE if project > 1 else FaultSource.TASK,
         project=project,
@@ -277,3 +280,68 @@ def test_a_release_names_its_commit_or_tags_of_its_version() -> None:
     assert commit_names("shop@1.2") == ["shop@1.2", "1.2", "v1.2"]
     assert commit_names("0123456789abcdef") == ["0123456789abcdef"]
     assert commit_names("") == []
+
+
+CONFIGURED = "not-a-form-but-configured"
+
+
+def in_each_source(name: str, secret: str) -> str:
+    return "".join(f"line {number}\n" for number in range(1, 25)) + f"{name} = '''{secret}'''\nraise Broken\n"
+
+
+@pytest.mark.sqlite
+async def test_no_secret_is_in_what_a_model_is_shown(database: Database, tmp_path: Path) -> None:
+    """Planted in the log, the source, its history, the sample, a note and what a program outside sends."""
+    settings = Settings.model_validate({"providers": {"glm": {"api_key": CONFIGURED}}})
+    process = await tracked(database)
+    projects = ProjectTables(database, CLOCK)
+    project = await projects.create("shop", "private", "0" * 64)
+    assert project is not None
+    repository = GitRepository(tmp_path / "shop")
+    secrets = {name: secret for name, (_, secret) in BUILT_IN.items()} | {"configured": CONFIGURED}
+    for name, secret in secrets.items():
+        repository.commit({"cart.py": in_each_source(name, secret)}, f"use {secret.splitlines()[0]}")
+    await projects.name_sources("shop", str(repository.folder), "")
+    desk = Desk(process, open_sources_of(projects, None), settings)
+    release = repository.repo.head().decode()
+    lines = [
+        part
+        for secret in secrets.values()
+        for part in secret.splitlines()
+        if len(part) > 16 and "-----" not in part
+    ]
+    shown: list[str] = []
+    for number, (name, secret) in enumerate(secrets.items()):
+        desk.lines.add(CLOCK.wall(), f"sent {name}: {secret}")
+        process.bus.publish(
+            _seen(
+                f"refused {name} {secret}",
+                project=project.project_id,
+                release=release,
+                file="/app/cart.py",
+                line=26,
+            )
+        )
+        subject = await desk.subject()
+        if number % 12:
+            await process.groups.decide(
+                subject.group.number,
+                lambda each: resolve(each, at=CLOCK.utc()),
+                version=None,
+                actor="a",
+                note=secret,
+            )
+            continue
+        bundle = await desk.gatherer.gather(subject)
+        asked = [
+            FurtherItem("source", "cart.py:1-26"),
+            FurtherItem("change", release),
+            FurtherItem("log", "300"),
+        ]
+        bundle = await desk.gatherer.gather_more(subject, bundle, asked)
+        shown.append(report_prompt(bundle, may_ask=True))
+        shown.append(msgspec.json.encode(bundle).decode())
+    whole = "\n".join(shown)
+    assert {"source", "history", "blame", "change", "resolved"} <= {piece.kind for piece in bundle.pieces}
+    assert [line for line in lines if line in whole] == []
+    assert "raise Broken" in whole, "what is no secret is shown"

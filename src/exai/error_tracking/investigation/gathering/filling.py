@@ -1,6 +1,7 @@
 """Fills a bundle in the order of importance until there is no more room; what finds none is named."""
 
 import hashlib
+from collections.abc import Callable
 
 import msgspec
 
@@ -52,8 +53,14 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
 class Filling:
     """Takes drafts until they are as many tokens as may be."""
 
-    def __init__(self, bundle: EvidenceBundle | None = None, most_tokens: int = MOST_TOKENS) -> None:
-        """Go on with a bundle, which may become larger by `most_tokens`."""
+    def __init__(
+        self,
+        withhold: Callable[[Draft], Draft],
+        bundle: EvidenceBundle | None = None,
+        most_tokens: int = MOST_TOKENS,
+    ) -> None:
+        """Go on with a bundle, which may become larger by `most_tokens`; `withhold` takes secrets out of drafts."""
+        self._withhold = withhold
         self.pieces = [] if bundle is None else list(bundle.pieces)
         self.left_out = [] if bundle is None else list(bundle.left_out)
         self._before = 0 if bundle is None else bundle.tokens
@@ -83,6 +90,7 @@ class Filling:
     def _take(self, draft: Draft, evidence_id: str) -> None:
         if not draft.text.strip():
             return
+        draft = self._withhold(draft)
         text = _cut(draft.text)
         tokens = estimate_tokens(text) + FRAME_TOKENS
         if self._tokens + tokens > self._most:

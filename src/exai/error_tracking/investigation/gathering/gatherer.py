@@ -23,6 +23,7 @@ from exai.error_tracking.investigation.gathering.menu import Menu
 from exai.error_tracking.investigation.gathering.places import own_functions
 from exai.error_tracking.investigation.gathering.source_pieces import SourcePieces
 from exai.error_tracking.investigation.gathering.sources import OpenSources, SourceUnavailable
+from exai.error_tracking.investigation.gathering.withholding import Withholding
 from exai.errors import StoreFailed
 from exai.monitoring.recent.lines import RecentLines
 from exai.monitoring.recent.provider_events import RecentProviderEvents
@@ -85,6 +86,7 @@ class Gatherer:
     ) -> None:
         self._run_id = database.run_id
         self._settings = settings
+        self._withhold = Withholding(settings)
         self._remembered = remembered
         self._open_sources = open_sources
         self._within_s = within_s
@@ -113,7 +115,7 @@ class Gatherer:
                 found = error  # raised below, as a group of tasks would hide it in a group of errors
         if isinstance(found, StoreFailed):
             raise found
-        filling = Filling()
+        filling = Filling(self._withhold)
         drafts = [*found.drafts, *sources.drafts]
         for draft in sorted(drafts, key=lambda each: KINDS.index(each.kind)):
             filling.add(draft)
@@ -135,7 +137,7 @@ class Gatherer:
         Raises:
             StoreFailed: the database is out of reach.
         """
-        filling = Filling(bundle)
+        filling = Filling(self._withhold, bundle)
         async with AsyncExitStack() as opened:
             reader = None
             if any(item.kind in {"source", "history", "blame", "change"} for item in items):
