@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 
 from exai.errors import BadArguments, FileRefused
 from exai.evidence.git.answers import MOST_LINES, commit_line, opened
-from exai.evidence.git.history import blame, changed_since, hunks_in, log
+from exai.evidence.git.history import MOST_COMMITS, blame, changed_since, hunks_in, log
 from exai.evidence.git.hunks import Hunk
 from exai.evidence.git.objects import Commit, Entry, Repository, Unreadable
 from exai.evidence.requests import Lines, NamedCommit, Suspect, Suspects
@@ -113,7 +113,11 @@ def suspects(tree: Tree, since: str, until: str, places: Sequence[tuple[str, int
                 full, lines, _ = _text(tree, repository, last, prefix, path)
                 around = lines[max(0, line - NEAR - 1) : line + NEAR]
                 near.setdefault(full, set()).update(each for each in around if each.strip())
-        changed, has_more = changed_since(repository, before, last.sha, list(near), SUSPECTS_S)
+        # Only a walk to its end tells which commits `since` has already; without it the newest are enough.
+        most = MOST_COMMITS if before else MOST_LOOKED_AT
+        changed, has_more = changed_since(
+            repository, before, last.sha, list(near), most=most, within_s=SUSPECTS_S
+        )
         found = [
             _suspect(tree, repository, commit, path, near[path]) for commit, path in changed[:MOST_LOOKED_AT]
         ]

@@ -13,7 +13,7 @@ from exai.evidence.git.objects import Commit, Entry, Repository, Unreadable
 from exai.evidence.trees import clean_lines
 from exai.files.checks import secret_kind, text_of
 
-__all__ = ["Blamed", "blame", "changed_since", "changes_of", "hunks_in", "log"]
+__all__ = ["MOST_COMMITS", "Blamed", "blame", "changed_since", "changes_of", "hunks_in", "log"]
 
 MOST_COMMITS = 50
 MOST_WALKED = 20_000
@@ -46,11 +46,17 @@ def log(repository: Repository, start: str, path: str = "", most: int = MOST_COM
 
 
 def changed_since(
-    repository: Repository, since: str, until: str, paths: Sequence[str], within_s: float = WALK_S
+    repository: Repository,
+    since: str,
+    until: str,
+    paths: Sequence[str],
+    *,
+    most: int = MOST_COMMITS,
+    within_s: float = WALK_S,
 ) -> tuple[list[tuple[Commit, str]], bool]:
     """List which of some files the commits after `since`, up to `until`, changed, the newest first.
 
-    Also return whether there may be more, as it took too long or was too much. `since` may be empty.
+    Also return whether there may be more, as it took too long or was more than `most`. `since` may be empty.
 
     Raises:
         Unreadable: one of the two cannot be read.
@@ -63,7 +69,7 @@ def changed_since(
     seen = {until, *known}
     found: list[tuple[Commit, str]] = []
     while waiting and any(sha not in known for _, sha in waiting):
-        if time.monotonic() > end or len(seen) > MOST_WALKED or len(found) >= MOST_COMMITS:
+        if time.monotonic() > end or len(seen) > MOST_WALKED or len(found) >= most:
             return found, True
         commit = repository.commit(heapq.heappop(waiting)[1])
         if commit.sha not in known:

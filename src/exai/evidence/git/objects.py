@@ -25,7 +25,7 @@ from dulwich.objects import ShaFile, SubmoduleEncountered
 from dulwich.pack import Pack, PackData, UnresolvedDeltas, load_pack_index_file
 
 from exai.errors import BadArguments, FileRefused
-from exai.files.paths.opening import open_folder, open_inside, shown
+from exai.files.paths.opening import open_below, open_folder, open_inside, shown
 
 __all__ = ["Commit", "Entry", "Repository", "Unreadable"]
 
@@ -355,9 +355,6 @@ class Repository:
     def _raw(self, sha: str) -> tuple[bytes, bytes]:
         if not _SHA.fullmatch(sha):
             raise Unreadable("an object has no name of SHA-1")
-        packed = _bytes(f"{self._common_dir}/objects/{sha[:2]}/{sha[2:]}", self._roots)
-        if packed is not None:
-            return _inflated(packed, sha)
         for pack in self._packs:
             try:
                 kind, data = pack.get_raw(bytes.fromhex(sha))
@@ -366,7 +363,30 @@ class Repository:
             if len(data) > MOST_OBJECT_BYTES:
                 raise Unreadable(f"object {sha[:12]} is too large")
             return _TYPES[kind], data
-        raise Unreadable(f"object {sha[:12]} is missing")
+        loose = self._loose(sha)
+        if loose is None:
+            raise Unreadable(f"object {sha[:12]} is missing")
+        return _inflated(loose, sha)
+
+    def _loose(self, sha: str) -> bytes | None:
+        """Read the file of an object that is in no pack."""
+        folder = self._objects_folder
+        if folder is None:
+            return None
+        with open_below(folder, (sha[:2], sha[2:])) as descriptor:
+            return None if descriptor is None else _content(descriptor)
+
+    @cached_property
+    def _objects_folder(self) -> int | None:
+        try:
+            with open_folder(f"{self._common_dir}/objects", self._roots) as opened:
+                if opened is None:
+                    return None
+                descriptor = os.dup(opened[0])
+        except (FileRefused, OSError):
+            return None
+        self._open.callback(os.close, descriptor)
+        return descriptor
 
     @cached_property
     def _packs(self) -> list[Any]:
@@ -411,12 +431,16 @@ def _beside(folder: str, path: str) -> str:
 def _bytes(path: str, roots: list[Path]) -> bytes | None:
     try:
         with open_inside(path, roots) as (descriptor, _):
-            if os.fstat(descriptor).st_size > MOST_FILE_BYTES:
-                return None
-            with os.fdopen(os.dup(descriptor), "rb") as file:
-                return file.read(MOST_FILE_BYTES)
+            return _content(descriptor)
     except (FileRefused, OSError):
         return None
+
+
+def _content(descriptor: int) -> bytes | None:
+    if os.fstat(descriptor).st_size > MOST_FILE_BYTES:
+        return None
+    with os.fdopen(os.dup(descriptor), "rb") as file:
+        return file.read(MOST_FILE_BYTES)
 
 
 def _read(path: str, roots: list[Path]) -> str | None:

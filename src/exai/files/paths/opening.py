@@ -15,9 +15,10 @@ from pathlib import Path
 from exai.errors import FileRefused
 from exai.runtime.os_errors import reason_of
 
-__all__ = ["OutsideRoots", "open_folder", "open_inside", "open_known", "shown"]
+__all__ = ["OutsideRoots", "open_below", "open_folder", "open_inside", "open_known", "shown"]
 
 _LONGEST_SHOWN = 300
+_PLAIN = os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
 _NEVER = (Path("/dev"), Path("/proc"), Path("/sys"))
 """Never read, even below a root: they contain this process's memory and environment."""
 
@@ -96,6 +97,23 @@ def open_known(root: Path, parts: Sequence[str]) -> Iterator[int]:
         yield descriptor
 
 
+@contextmanager
+def open_below(folder: int, parts: Sequence[str]) -> Iterator[int | None]:
+    """Open the regular file below the descriptor of a folder that was opened here; `None` where there is none.
+
+    Args:
+        folder: of `open_folder`.
+        parts: names that are no path, such as digits.
+    """
+    with ExitStack() as opened:
+        try:
+            descriptor = _descend(folder, parts, opened)
+        except OSError:
+            yield None
+            return
+        yield descriptor if stat.S_ISREG(os.fstat(descriptor).st_mode) else None
+
+
 def _locate(path: str, roots: Sequence[Path]) -> tuple[Path, Path]:
     """Return the resolved path, and the root that it is under."""
     if not roots:
@@ -118,14 +136,17 @@ def _locate(path: str, roots: Sequence[Path]) -> tuple[Path, Path]:
     raise OutsideRoots(_outside(path))
 
 
-def _walk(root: Path, parts: tuple[str, ...], opened: ExitStack) -> int:
+def _walk(root: Path, parts: Sequence[str], opened: ExitStack) -> int:
     """Open each part in turn, and return the last descriptor. No open waits for a FIFO, or takes a terminal."""
-    plain = os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
-    descriptor = os.open(root, plain | os.O_NOFOLLOW | os.O_DIRECTORY)
+    descriptor = os.open(root, _PLAIN | os.O_NOFOLLOW | os.O_DIRECTORY)
     opened.callback(os.close, descriptor)
+    return _descend(descriptor, parts, opened)
+
+
+def _descend(descriptor: int, parts: Sequence[str], opened: ExitStack) -> int:
     for depth, part in enumerate(parts, start=1):
         kind = os.O_DIRECTORY if depth < len(parts) else 0
-        descriptor = os.open(part, plain | os.O_NOFOLLOW | kind, dir_fd=descriptor)
+        descriptor = os.open(part, _PLAIN | os.O_NOFOLLOW | kind, dir_fd=descriptor)
         opened.callback(os.close, descriptor)
     return descriptor
 
