@@ -9,7 +9,7 @@ from exai.cli.comparing.plan import Plan
 from exai.cli.comparing.verdicts import SPEED, Comparison, Measure
 from exai.errors import StartFault
 from exai.monitoring.baselines.markdown import table
-from exai.monitoring.baselines.page import figure, page_of
+from exai.monitoring.baselines.page import captioned, page_of
 from exai.monitoring.baselines.plots import Bar, whiskers
 from exai.monitoring.statistics.shares import Share
 
@@ -69,7 +69,7 @@ def write_comparison(report: ComparisonReport, folder: Path) -> list[Path]:
     """
     text = comparison_as_markdown(report)
     plots = [
-        figure(f"{each.b} in proportion to {each.a}; 1 is no difference", _plot(each, report.shown(each)))
+        captioned(f"{each.b} in proportion to {each.a}; 1 is no difference", _plot(each, report.shown(each)))
         for each in report.comparisons
         if not each.void
     ]

@@ -8,7 +8,7 @@ from exai.monitoring.baselines.markdown import as_markdown, interval_text, milli
 from exai.monitoring.baselines.plots import Bar, bars, columns, whiskers
 from exai.monitoring.baselines.report import SHARES, BaselineReport, Bottleneck
 
-__all__ = ["as_page", "figure", "page_of"]
+__all__ = ["as_page", "captioned", "page_of"]
 
 STYLE = """
 :root { color-scheme: light dark; --ink: light-dark(#1c2024, #e6e8eb); --ground: light-dark(#fff, #16181b);
@@ -30,13 +30,13 @@ svg { width: 100%; height: auto; font: 12px system-ui, sans-serif; } svg text { 
 def as_page(report: BaselineReport) -> str:
     """Write all of a report, plots included."""
     plots = [
-        figure(
+        captioned(
             "Latency of calls that ended well: p50, p90, p95 and p99, and the interval of p95",
             _latency(report),
         ),
-        figure("Calls by hour; hatched: none ended", _hours(report)),
+        captioned("Calls by hour; hatched: none ended", _hours(report)),
         *(
-            figure(f"What makes slow calls of {each.model} slow", _excess(each))
+            captioned(f"What makes slow calls of {each.model} slow", _excess(each))
             for each in report.bottlenecks
         ),
     ]
@@ -54,7 +54,7 @@ def page_of(title: str, markdown: str, plots: Sequence[str]) -> str:
     )
 
 
-def figure(caption: str, plot: str) -> str:
+def captioned(caption: str, plot: str) -> str:
     """Write a plot with what it shows."""
     return f"<figure><figcaption>{escape(caption)}</figcaption>{plot}</figure>"
 
