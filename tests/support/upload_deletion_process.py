@@ -96,7 +96,7 @@ async def _run(settings: Settings) -> None:
         remote = RemoteFiles(router.file_hosts, copies, clock, settings.files, request_s=10)
         scheduler = Scheduler(clock)
         async with (
-            open_fault_tracking(settings, storage.database, monitoring, clock, scheduler) as faults,
+            open_fault_tracking(settings, storage, monitoring, clock, scheduler) as faults,
             open_jobs(settings, storage, monitoring, remote, clock, scheduler, faults, run=True) as jobs,
         ):
             assert jobs is not None

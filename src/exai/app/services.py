@@ -98,9 +98,7 @@ async def build(
             open_storage(settings, monitoring.metrics, clock) as storage,
             open_identity(settings, storage.database, clock) as identity,
             run_duties(settings, storage, monitoring, identity, clock) as scheduler,
-            open_fault_tracking(
-                settings, storage.database, monitoring, clock, scheduler, demo=demo
-            ) as faults,
+            open_fault_tracking(settings, storage, monitoring, clock, scheduler, demo=demo) as faults,
             open_files(settings, storage, clock, scheduler, work, monitoring) as files,
             open_models(settings, storage, monitoring, clock, work, demo=demo) as asking,
             open_sampling(storage.database, monitoring, asking, scheduler),

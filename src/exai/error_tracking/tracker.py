@@ -1,4 +1,4 @@
-"""Gathers faults from the bus and has them counted, some four times a second.
+"""Gathers faults from the bus and has them counted: within a quarter of a second, or a second where all are repeats.
 
 In memory a fault is a count of its fingerprint, and few of its occurrences are held: a storm of one fault takes no more
 room than twenty of them, and of a fault that was counted often only those are written out that will be kept. What is
@@ -43,6 +43,8 @@ __all__ = [
 _log = structlog.get_logger(__name__)
 
 FLUSH_S = 0.25
+REPEATS_S = 1.0
+"""Instead of it, where all that waits was counted before: a batch costs as much for one fault as for a thousand."""
 MOST_GROUPS = 10_000
 """Different faults that wait to be counted; of more, each is lost, and that is counted."""
 HELD_WHOLE = 20
@@ -172,7 +174,8 @@ class Tracker:
             StoreFailed: the database is away; it will be counted when it is back.
         """
         if self._pending:
-            await asyncio.sleep(FLUSH_S)
+            has_new = any(not each.before for each in self._pending.values())
+            await asyncio.sleep(FLUSH_S if has_new else REPEATS_S)
         await self.flush()
 
     async def flush(self) -> None:

@@ -12,6 +12,7 @@ from exai.app.faults.failed_starts import FailedStarts
 from exai.app.faults.investigations import Investigations
 from exai.app.faults.release import running_release, settings_digest
 from exai.app.monitoring import Monitoring
+from exai.app.storage import Storage
 from exai.app.watching.sources import open_sources_of
 from exai.config import Settings
 from exai.config.tree import secret_values
@@ -66,7 +67,7 @@ class FaultTracking:
 @asynccontextmanager
 async def open_fault_tracking(
     settings: Settings,
-    database: Database,
+    storage: Storage,
     monitoring: Monitoring,
     clock: Clock,
     scheduler: Scheduler,
@@ -78,7 +79,7 @@ async def open_fault_tracking(
     Raises:
         StoreFailed: the database is out of reach.
     """
-    bus, wake = monitoring.bus, asyncio.Event()
+    database, bus, wake = storage.database, monitoring.bus, asyncio.Event()
     redaction = Redaction(secret_values(settings))
     release, digest = running_release(), settings_digest(settings, demo=demo)
     notices = FaultNotices(bus.publish, clock, release=release, settings_digest=digest)

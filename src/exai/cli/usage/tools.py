@@ -17,6 +17,11 @@ from exai.runtime.clock import SystemClock
 
 __all__ = ["as_markdown", "tools"]
 
+HEAD = (
+    *("tool", "calls", "failed", "callers", "clients", "p50", "USD", "last"),
+    *("entry", "lists", "tokens", "verdict"),
+)
+
 
 def tools(
     days: Annotated[float, typer.Option("--days", min=1, max=400, help="How far back to look.")] = 30.0,
@@ -49,22 +54,7 @@ def _lines(report: ToolReport) -> Iterator[str]:
         f"Tools in {report.days:g} days: {report.callers} callers; EXAI ran for {report.coverage:.0%} of the time."
     )
     yield ""
-    rows = [
-        (
-            "tool",
-            "calls",
-            "failed",
-            "callers",
-            "clients",
-            "p50",
-            "USD",
-            "last",
-            "entry",
-            "lists",
-            "tokens",
-            "verdict",
-        )
-    ]
+    rows = [HEAD]
     for each in report.tools:
         p50 = "–" if each.p50_ms is None else milliseconds(each.p50_ms)
         tokens = "–" if each.list_tokens is None else str(each.list_tokens)
