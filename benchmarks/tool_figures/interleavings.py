@@ -12,8 +12,8 @@ from support.interleaved_runs import RUNS, interleave
 __all__ = ["measure"]
 
 WHOLE = 10_000
-AT_ONCE = 20
-"""Schedules, each with its own four runs."""
+AT_ONCE = {"sqlite": 20, "postgresql": 5}
+"""Schedules, each with its own four runs: of PostgreSQL as many as its connections serve in time on a busy machine."""
 OWNERS = (("anna", "ben"), ("anna",))
 
 
@@ -25,10 +25,11 @@ async def measure(scale: Scale) -> Sequence[Figure]:
 async def _on(kind: DatabaseKind, scale: Scale) -> Figure:
     foreign = wrong = 0
     count = scale.of(WHOLE)
+    at_once = AT_ONCE[kind]
     with tempfile.TemporaryDirectory(prefix="exai-bench-") as place:
         async with opened(kind, Path(place)) as database:
-            for begin in range(0, count, AT_ONCE):
-                numbers = range(begin, min(begin + AT_ONCE, count))
+            for begin in range(0, count, at_once):
+                numbers = range(begin, min(begin + at_once, count))
                 found = await asyncio.gather(
                     *(
                         interleave(database, Path(place), OWNERS[each % 2], scale.seed + each)

@@ -234,6 +234,8 @@ async def test_what_was_dismissed_is_withheld_and_what_is_gone_is_fixed(
     assert "is dismissed" in told["content"][0]["text"]
     again = await review(client, tmp_path, focus="again")
     assert again["withheld"] == {"duplicate": 1, "dismissed": 1}
+    kept = await client.tool("files", {"action": "read", "id": again["more"][0]["id"]})
+    assert "You dismissed it: by design" in kept["content"][0]["text"]
     await client.tool("status", {"id": finding, "verdict": "accepted"})
     (tmp_path / "repo" / "pool.py").write_text(BEFORE + "# end\n")
     emulator.persona = reader()

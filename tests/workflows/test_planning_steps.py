@@ -1,6 +1,7 @@
 """Plans that agents make step by step."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -72,6 +73,19 @@ def test_a_plan_begins_with_step_one() -> None:
     step(1).check_first()
     with pytest.raises(BadArguments, match="begins with step 1, and this is 2"):
         step(2).check_first()
+
+
+@pytest.mark.parametrize(
+    ("further", "named"),
+    [
+        ({"revises": 1}, "revises_step_number"),
+        ({"leaves": 1}, "branch_from_step"),
+        ({"branch": "b"}, "branch_id"),
+    ],
+)
+def test_the_first_step_revises_nothing_and_is_of_no_branch(further: dict[str, Any], named: str) -> None:
+    with pytest.raises(BadArguments, match=f"'{named}': step 1 begins a plan"):
+        step(1, **further).check_first()
 
 
 def test_the_next_call_is_filled_in() -> None:

@@ -1,5 +1,6 @@
 """Arguments that tools which ask a model have in common: their types, with what clients are shown of them."""
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 import msgspec
@@ -9,6 +10,7 @@ from exai.messages import Effort
 from exai.providers.catalog import did_you_mean
 
 __all__ = [
+    "EFFORT_NAMES",
     "AnswerTokens",
     "BudgetUsd",
     "ContinuationId",
@@ -51,6 +53,8 @@ EffortName = Annotated[
     ),
 ]
 """The schema lists our own efforts; `effort_named` takes those of other servers too."""
+EFFORT_NAMES: Mapping[str, str] = {"thinking_mode": "effort", "reasoning_effort": "effort"}
+"""Names that other servers have for the argument."""
 ReadDocuments = Annotated[
     Literal["here", "provider"], msgspec.Meta(description="Who reads PDF and Office documents")
 ]

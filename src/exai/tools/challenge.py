@@ -7,6 +7,7 @@ import msgspec
 from exai.auth import scopes
 from exai.consulting.answer import AnswerReport, More
 from exai.consulting.arguments import (
+    EFFORT_NAMES,
     AnswerTokens,
     BudgetUsd,
     DryRun,
@@ -15,6 +16,7 @@ from exai.consulting.arguments import (
     FilePaths,
     ModelName,
     SendSecrets,
+    Temperature,
     effort_named,
 )
 from exai.consulting.budgets import within_budget
@@ -50,6 +52,7 @@ class ChallengeArguments(Arguments, frozen=True):
     absolute_file_paths: FilePaths = msgspec.field(default_factory=list)
     model: ModelName | None = None
     effort: EffortName | None = None
+    temperature: Temperature | None = None
     send_secrets: SendSecrets = False
     dry_run: DryRun = False
     fallback_models: FallbackModels | None = None
@@ -113,7 +116,7 @@ class Challenge:
             argument_aliases={
                 "prompt": "statement",
                 "files": "absolute_file_paths",
-                "thinking_mode": "effort",
+                **EFFORT_NAMES,
             },
             file_arguments=("absolute_file_paths",),
             unlisted=frozenset(ChallengeArguments.__struct_encode_fields__) - {"statement", "independent"},
@@ -141,6 +144,7 @@ class Challenge:
             fallback_models=arguments.fallback_models,
             file_paths=arguments.absolute_file_paths,
             effort=effort_named(arguments.effort),
+            temperature=arguments.temperature,
             send_secrets=arguments.send_secrets,
             answer_as=Judgement,
         )

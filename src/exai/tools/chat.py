@@ -7,6 +7,7 @@ import msgspec
 from exai.auth import scopes
 from exai.consulting.answer import AnswerReport, ModelAnswer, Preview
 from exai.consulting.arguments import (
+    EFFORT_NAMES,
     AnswerTokens,
     BudgetUsd,
     ContinuationId,
@@ -90,7 +91,7 @@ class Chat:
             asks_provider=True,
             scope=scopes.MODELS,
             argument_scopes={"use_websearch": scopes.SEARCH, "send_secrets": scopes.FILES_SECRETS},
-            argument_aliases={"thinking_mode": "effort", "reasoning_effort": "effort"},
+            argument_aliases=EFFORT_NAMES,
             aliases=(*CHAT_WITH_FILES, *QUESTIONS),
             file_arguments=("absolute_file_paths", "images"),
             unlisted=frozenset(

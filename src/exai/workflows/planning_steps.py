@@ -40,6 +40,17 @@ class PlanningStep(msgspec.Struct, frozen=True):
                 f"Argument 'step_number': a plan begins with step 1, and this is {self.number}. To go on with one, "
                 "give its plan_id."
             )
+        of_later_steps = {
+            "revises_step_number": self.revises,
+            "branch_from_step": self.leaves,
+            "branch_id": self.branch,
+        }
+        for name, value in of_later_steps.items():
+            if value is not None:
+                raise BadArguments(
+                    f"Argument {name!r}: step 1 begins a plan, so there is nothing to revise or to branch off from. "
+                    "Leave it out, or give the plan_id of the plan that goes on."
+                )
 
 
 def items_after(plan: Plan, step: PlanningStep) -> tuple[PlanItem, ...]:

@@ -63,6 +63,8 @@ class KnownFinding(msgspec.Struct, frozen=True):
 
     finding: ShownFinding
     verdict: VerdictName | None
+    reason: str = ""
+    """Of the verdict, as its owner said it."""
 
 
 class VerdictCount(msgspec.Struct, frozen=True):
@@ -107,12 +109,12 @@ class FindingTables:
             StoreFailed: the database is out of reach.
         """
         query = (
-            _with_verdicts(*_SHOWN, verdicts.c.verdict)
+            _with_verdicts(*_SHOWN, verdicts.c.verdict, verdicts.c.reason)
             .where(findings.c.owner == owner, findings.c.repository == repository)
             .order_by(findings.c.shown_at.desc(), findings.c.finding_id)
         )
         rows = await self._database.read(lambda connection: connection.execute(query).all())
-        return [KnownFinding(_finding(row[:-1]), row[-1]) for row in rows]
+        return [KnownFinding(_finding(row[:-2]), row[-2], row[-1] or "") for row in rows]
 
     async def counts(self, owner: str) -> list[VerdictCount]:
         """Count the owner's findings by month, kind of review, models and verdict, the newest month first.

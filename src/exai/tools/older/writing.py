@@ -9,7 +9,7 @@ from exai.tools.normalizing import is_blank
 
 __all__ = ["WRITERS"]
 
-STEPS = STEPWISE | {"use_assistant_model", "thinking_mode", "use_websearch"}
+STEPS = (STEPWISE - {"temperature"}) | {"use_assistant_model", "use_websearch"}
 COUNTS = frozenset(
     {
         "document_complexity",

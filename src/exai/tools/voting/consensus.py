@@ -10,6 +10,7 @@ import msgspec
 
 from exai.auth import scopes
 from exai.consulting.arguments import (
+    EFFORT_NAMES,
     AnswerTokens,
     BudgetUsd,
     DryRun,
@@ -17,6 +18,7 @@ from exai.consulting.arguments import (
     FilePaths,
     ImageSources,
     SendSecrets,
+    Temperature,
     effort_named,
 )
 from exai.consulting.consultant import Consultant, Fitted, Prepared
@@ -59,6 +61,7 @@ UNLISTED = frozenset(
         "options",
         "images",
         "effort",
+        "temperature",
         "arbiter",
         "early_stop",
         "deadline_s",
@@ -87,6 +90,7 @@ class ConsensusArguments(Arguments, frozen=True):
     options: Annotated[list[str], msgspec.Meta(max_length=MOST_OPTIONS)] = msgspec.field(default_factory=list)
     images: ImageSources = msgspec.field(default_factory=list)
     effort: EffortName | None = None
+    temperature: Temperature | None = None
     arbiter: Annotated[str, msgspec.Meta(max_length=200)] | None = None
     early_stop: bool = False
     deadline_s: Annotated[float, msgspec.Meta(gt=0, le=3_600)] | None = None
@@ -128,7 +132,7 @@ class ConsensusTool:
                 "prompt": "question",
                 "relevant_files": "absolute_file_paths",
                 "files": "absolute_file_paths",
-                "thinking_mode": "effort",
+                **EFFORT_NAMES,
             },
             file_arguments=("absolute_file_paths", "images"),
             unlisted=UNLISTED,
@@ -216,6 +220,7 @@ class _Vote:
             file_paths=arguments.absolute_file_paths,
             images=arguments.images,
             effort=effort_named(arguments.effort),
+            temperature=arguments.temperature,
             send_secrets=arguments.send_secrets,
             max_answer_tokens=None if arguments.budget_usd is None else ANSWER_TOKENS,
         )

@@ -8,7 +8,13 @@ from typing import Annotated, Literal, Self
 import msgspec
 
 from exai.auth import scopes
-from exai.consulting.arguments import ContinuationId, FallbackModels, ModelName, WorkspaceName
+from exai.consulting.arguments import (
+    EFFORT_NAMES,
+    ContinuationId,
+    FallbackModels,
+    ModelName,
+    WorkspaceName,
+)
 from exai.consulting.context import CallContext
 from exai.consulting.results import ToolReturn
 from exai.errors import BadArguments
@@ -19,7 +25,7 @@ from exai.tools.older.refactoring import REFACTORERS
 from exai.tools.older.tracing import TRACERS
 from exai.tools.workflows.answers import WorkflowAnswer, WorkflowReport, findings_of, report_of
 from exai.tools.workflows.calls import Shape, WorkflowCalls
-from exai.tools.workflows.guided_arguments import EFFORT_NAMES, GuidedArguments, question_of
+from exai.tools.workflows.guided_arguments import GuidedArguments, question_of
 from exai.workflows.definitions import Workflow
 from exai.workflows.outcomes import Outcome
 from exai.workflows.request import WorkflowRequest

@@ -6,6 +6,7 @@ import msgspec
 
 from exai.auth import scopes
 from exai.consulting.arguments import (
+    EFFORT_NAMES,
     ContinuationId,
     FallbackModels,
     ModelName,
@@ -17,7 +18,7 @@ from exai.evidence.pieces import Wanted
 from exai.tools.base import ANSWER_FIELDS, Requested, Tool
 from exai.tools.workflows.answers import WorkflowAnswer, WorkflowReport, returned
 from exai.tools.workflows.calls import Shape, WorkflowCalls
-from exai.tools.workflows.guided_arguments import EFFORT_NAMES, GUIDED, GuidedArguments, question_of
+from exai.tools.workflows.guided_arguments import GUIDED, GuidedArguments, question_of
 from exai.workflows.definitions import Workflow
 from exai.workflows.request import WorkflowRequest
 

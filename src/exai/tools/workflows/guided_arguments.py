@@ -1,6 +1,6 @@
 """Arguments of the guided form, in which the calling agent investigates; every tool with a workflow takes them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
@@ -19,7 +19,6 @@ from exai.tools.base import Arguments
 from exai.workflows.guided import Confidence, GuidedReport, files_of, further_arguments
 
 __all__ = [
-    "EFFORT_NAMES",
     "GUIDED",
     "OLDER_ARGUMENTS",
     "GuidedArguments",
@@ -29,9 +28,6 @@ __all__ = [
 ]
 
 TEXT_CHARACTERS = 50_000
-
-EFFORT_NAMES: Mapping[str, str] = {"thinking_mode": "effort", "reasoning_effort": "effort"}
-"""Names that other servers have for the effort."""
 
 StepNumber = Annotated[int, msgspec.Meta(ge=1)]
 Names = Annotated[list[str], msgspec.Meta(max_length=1_000)]

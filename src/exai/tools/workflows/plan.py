@@ -9,12 +9,16 @@ import msgspec
 from exai.auth import scopes
 from exai.consulting.answer import AnswerReport, More
 from exai.consulting.arguments import (
+    EFFORT_NAMES,
     BudgetUsd,
     DryRun,
+    EffortName,
     FallbackModels,
     FilePaths,
     ModelName,
     SendSecrets,
+    Temperature,
+    effort_named,
 )
 from exai.consulting.budgets import within_budget
 from exai.consulting.consultant import Consultant
@@ -43,22 +47,6 @@ from exai.workflows.plans import (
 __all__ = ["PlanArguments", "PlanDraft", "PlanTool", "ShownPlan"]
 
 GOAL_CHARACTERS = 20_000
-GUIDED = frozenset(
-    {
-        "step",
-        "step_number",
-        "total_steps",
-        "next_step_required",
-        "is_step_revision",
-        "revises_step_number",
-        "is_branch_point",
-        "branch_from_step",
-        "branch_id",
-        "more_steps_needed",
-    }
-)
-"""Arguments of an agent that makes the plan by itself."""
-
 StepNumber = Annotated[int, msgspec.Meta(ge=1)]
 Changes = Annotated[
     list[dict[str, Any]],
@@ -83,6 +71,8 @@ class PlanArguments(Arguments, frozen=True):
     absolute_file_paths: FilePaths = msgspec.field(default_factory=list)
     model: ModelName | None = None
     fallback_models: FallbackModels | None = None
+    effort: EffortName | None = None
+    temperature: Temperature | None = None
     send_secrets: SendSecrets = False
     budget_usd: BudgetUsd | None = None
     dry_run: DryRun = False
@@ -191,8 +181,9 @@ class PlanTool:
                 Alias("planner", renames={"continuation_id": "plan_id"}, ignored=frozenset({"images"})),
             ),
             file_arguments=("absolute_file_paths",),
-            unlisted=GUIDED
-            | {"revision", "model", "fallback_models", "send_secrets", "budget_usd", "dry_run"},
+            argument_aliases=EFFORT_NAMES,
+            unlisted=frozenset(PlanArguments.__struct_encode_fields__)
+            - {"goal", "plan_id", "update", "absolute_file_paths"},
             read_only=False,
             open_world=True,
             listed_result=("plan_id", "notes", "items"),
@@ -237,6 +228,8 @@ class PlanTool:
             model=arguments.model,
             fallback_models=arguments.fallback_models,
             file_paths=arguments.absolute_file_paths,
+            effort=effort_named(arguments.effort),
+            temperature=arguments.temperature,
             send_secrets=arguments.send_secrets,
             answer_as=PlanDraft,
         )

@@ -8,6 +8,7 @@ import msgspec
 from exai.auth import scopes
 from exai.callers import Caller
 from exai.consulting.arguments import (
+    EFFORT_NAMES,
     ContinuationId,
     FallbackModels,
     ModelName,
@@ -24,7 +25,7 @@ from exai.tools.base import ANSWER_FIELDS, Requested, Tool
 from exai.tools.older.reviews import REVIEWS
 from exai.tools.workflows.answers import WorkflowAnswer, WorkflowReport, returned
 from exai.tools.workflows.calls import Shape, WorkflowCalls
-from exai.tools.workflows.guided_arguments import EFFORT_NAMES, GUIDED, GuidedArguments
+from exai.tools.workflows.guided_arguments import GUIDED, GuidedArguments
 from exai.workflows.definitions import Workflow
 from exai.workflows.outcomes import Outcome
 from exai.workflows.request import WorkflowRequest

@@ -6,6 +6,7 @@ import msgspec
 
 from exai.auth import scopes
 from exai.consulting.arguments import (
+    EFFORT_NAMES,
     ContinuationId,
     FallbackModels,
     FilePaths,
@@ -18,7 +19,6 @@ from exai.tools.base import ANSWER_FIELDS, SHOWN_WHOLE, Requested, Tool
 from exai.tools.workflows.answers import WorkflowAnswer, WorkflowReport, returned
 from exai.tools.workflows.calls import Shape, WorkflowCalls
 from exai.tools.workflows.guided_arguments import (
-    EFFORT_NAMES,
     GUIDED,
     OLDER_ARGUMENTS,
     GuidedArguments,

@@ -9,20 +9,26 @@ import msgspec
 from exai.auth import scopes
 from exai.consulting.answer import More
 from exai.consulting.arguments import (
+    EFFORT_NAMES,
+    AnswerTokens,
     BudgetUsd,
     ContinuationId,
     DryRun,
+    EffortName,
     FallbackModels,
     Fork,
     ModelName,
+    SendSecrets,
+    Temperature,
     WorkspaceName,
+    effort_named,
 )
 from exai.consulting.context import CallContext
 from exai.consulting.results import ResourceLink, Result, ToolReturn
 from exai.errors import BadArguments, ToolFault
 from exai.evidence.patches.written import WrittenPatch
 from exai.evidence.pieces import Wanted
-from exai.files.store.handles import uri_of
+from exai.files.store.handles import is_stored, uri_of
 from exai.files.store.shelf import Shelf
 from exai.tools.base import ANSWER_FIELDS, Arguments, Requested, Tool
 from exai.tools.older.writing import WRITERS
@@ -55,11 +61,16 @@ class WriteArguments(Arguments, frozen=True):
     fallback_models: FallbackModels | None = None
     continuation_id: ContinuationId | None = None
     fork: Fork = False
+    effort: EffortName | None = None
+    temperature: Temperature | None = None
+    max_answer_tokens: AnswerTokens | None = None
+    send_secrets: SendSecrets = False
     budget_usd: BudgetUsd | None = None
     dry_run: DryRun = False
 
     def requested(self) -> Requested:
-        return Requested(model=self.model, conversation_id=self.continuation_id)
+        shown_tokens = None if self.dry_run else self.max_answer_tokens
+        return Requested(self.model, self.continuation_id, shown_tokens)
 
 
 class Written(Result, frozen=True, kw_only=True):
@@ -109,12 +120,12 @@ class Write:
             run=self.run,
             asks_provider=True,
             scope=scopes.MODELS,
+            argument_scopes={"send_secrets": scopes.FILES_SECRETS},
             file_arguments=("workspace",),
-            argument_aliases={"relevant_files": "paths", "absolute_file_paths": "paths"},
+            argument_aliases={"relevant_files": "paths", "absolute_file_paths": "paths", **EFFORT_NAMES},
             aliases=WRITERS,
-            unlisted=frozenset(
-                {"model", "fallback_models", "continuation_id", "fork", "budget_usd", "dry_run"}
-            ),
+            unlisted=frozenset(WriteArguments.__struct_encode_fields__)
+            - {"kind", "paths", "instructions", "workspace"},
             deadline_s=self._workflow.definition.budget.seconds,
             open_world=True,
             resumes=True,
@@ -203,14 +214,24 @@ def _request(arguments: WriteArguments) -> WorkflowRequest:
     return WorkflowRequest(
         question=f"{what} these:\n{named}{instructions}",
         inputs={"kind": arguments.kind},
+        file_paths=tuple(filter(_is_whole, paths)) if arguments.send_secrets else (),
         workspace=arguments.workspace,
         wanted=Wanted(paths=paths),
         model=arguments.model,
         fallback_models=None if arguments.fallback_models is None else tuple(arguments.fallback_models),
         continuation_id=arguments.continuation_id,
         fork=arguments.fork,
+        effort=effort_named(arguments.effort),
+        temperature=arguments.temperature,
+        max_answer_tokens=arguments.max_answer_tokens,
+        send_secrets=arguments.send_secrets,
         budget_usd=arguments.budget_usd,
     )
+
+
+def _is_whole(path: str) -> bool:
+    """Whether a path names a file without the workspace: what is shown as it is has to be named so."""
+    return is_stored(path) or path.startswith(("/", "file:"))
 
 
 def _best(outcome: Outcome) -> WrittenPatch | None:

@@ -74,6 +74,8 @@ class Known(msgspec.Struct, frozen=True):
     path: str
     symbol: str
     quote: str
+    said: str = ""
+    """Why, in that person's words."""
 
     def is_of(self, candidate: Candidate) -> bool:
         """Whether it is this one: known by its fingerprint, or of the same part with more or less of it quoted."""
@@ -167,7 +169,7 @@ def sift(findings: Together, rules: Rules, repository: str) -> Sifted:
         if reason is None:
             shown.append(Finding.of(candidate, confidence_of(candidate, rules.passes), repository))
         else:
-            gone.append(Gone(candidate, reason))
+            gone.append(Gone(_with_what_was_said(candidate, rules), reason))
     shown.sort(key=lambda each: (rank(each.severity), -each.confidence))
     withheld = [
         Withheld(
@@ -192,6 +194,14 @@ def _why_no_finding(candidate: Candidate, rules: Rules) -> Reason | None:
     if told.category == "style" and rules.has_formatter:
         return "style"
     return None
+
+
+def _with_what_was_said(candidate: Candidate, rules: Rules) -> Candidate:
+    """Return a finding with the reason for which it was dismissed before, if one was given."""
+    said = next((known.said for known in rules.dismissed if known.said and known.is_of(candidate)), None)
+    if said is None:
+        return candidate
+    return msgspec.structs.replace(candidate, remarks=(*candidate.remarks, f"You dismissed it: {said}"))
 
 
 def _why_withheld(candidate: Candidate, rules: Rules) -> Reason | None:

@@ -20,8 +20,8 @@ DISMISSED = frozenset({"dismissed", "wrong"})
 def dismissed_of(known: Iterable[KnownFinding]) -> tuple[Known, ...]:
     """Return the findings that somebody dismissed, or called wrong."""
     return tuple(
-        Known(row.fingerprint, row.category, row.path, row.symbol, row.quote)
-        for row in (each.finding for each in known if each.verdict in DISMISSED)
+        Known(row.fingerprint, row.category, row.path, row.symbol, row.quote, reason)
+        for row, reason in ((each.finding, each.reason) for each in known if each.verdict in DISMISSED)
     )
 
 

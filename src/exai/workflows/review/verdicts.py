@@ -35,12 +35,12 @@ class Verdicts:
             raise BadArguments(
                 f"Argument 'verdict': say what became of {finding.finding_id}: {', '.join(get_args(VerdictName))}."
             )
+        said = reason.strip()
         await self._tables.judge(
-            Verdict(
-                owner, finding.repository, finding.fingerprint, verdict, reason.strip(), self._clock.utc()
-            )
+            Verdict(owner, finding.repository, finding.fingerprint, verdict, said, self._clock.utc())
         )
-        return f"{finding.finding_id} ({finding.path}, {finding.category}) is {verdict}."
+        kept = f"{finding.finding_id} ({finding.path}, {finding.category}) is {verdict}"
+        return f"{kept}: {said}" if said else f"{kept}."
 
     async def counts(self, owner: str) -> tuple[VerdictCount, ...]:
         """Count the owner's findings by what became of them.
