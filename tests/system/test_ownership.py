@@ -121,6 +121,27 @@ async def test_anothers_conversation_answers_as_an_unknown_one_and_in_the_same_t
         assert whole(going_on)["context"]["exchanges_included"] == 1
 
 
+async def test_anothers_run_is_answered_as_an_unknown_one(guarded: GuardedDaemon) -> None:
+    step: dict[str, Any] = {
+        "step": "Shall we shard pineapples?",
+        "step_number": 1,
+        "total_steps": 3,
+        "next_step_required": True,
+    }
+    async with socket_of(guarded, "alice") as alice, socket_of(guarded, "mallory") as mallory:
+        handle = whole(await alice.tool("think", step))["continuation_id"]
+        second = {**step, "step": "Go on.", "step_number": 2}
+        answers = [
+            without_ids(await mallory.tool("think", {**second, "continuation_id": each}))
+            for each in (handle, f"conv_{secrets.token_urlsafe(18)}")
+        ]
+        assert answers[0] == answers[1]
+        assert answers[0]["_meta"]["exai/error"]["code"] == "unknown_run"
+        assert "pineapple" not in str(answers[0])
+        going_on = whole(await alice.tool("think", {**second, "continuation_id": handle}))
+        assert "2 count" in going_on["answer"], "it is still the step of its owner that comes next"
+
+
 async def test_two_who_race_for_one_conversation_leave_it_to_its_owner(guarded: GuardedDaemon) -> None:
     async with (
         socket_of(guarded, "alice") as alice,

@@ -50,9 +50,14 @@ async def test_the_latest_verdict_counts_and_is_its_owners(tables: FindingTables
     await tables.show([SHOWN, msgspec.structs.replace(SHOWN, fingerprint="b" * 32, finding_id="f_2")])
     verdicts = Verdicts(tables, CLOCK)
     await verdicts.judge("anna", "f_1", "accepted", "")
-    assert await verdicts.judge("anna", " f_1 ", "dismissed", "meant so") == "f_1 (a.py, logic) is dismissed."
+    assert await verdicts.judge("anna", " f_1 ", "dismissed", " meant so ") == (
+        "f_1 (a.py, logic) is dismissed: meant so"
+    )
     judged = await tables.of_repository("anna", "/repo")
-    assert {each.finding.finding_id: each.verdict for each in judged} == {"f_1": "dismissed", "f_2": None}
+    assert {each.finding.finding_id: (each.verdict, each.reason) for each in judged} == {
+        "f_1": ("dismissed", "meant so"),
+        "f_2": (None, ""),
+    }
     counts = {(each.verdict, each.findings) for each in await verdicts.counts("anna")}
     assert counts == {("dismissed", 1), ("none", 1)}
     assert await verdicts.counts("ben") == ()

@@ -74,7 +74,7 @@ class Known(msgspec.Struct, frozen=True):
     path: str
     symbol: str
     quote: str
-    said: str = ""
+    why: str = ""
     """Why, in that person's words."""
 
     def is_of(self, candidate: Candidate) -> bool:
@@ -169,7 +169,7 @@ def sift(findings: Together, rules: Rules, repository: str) -> Sifted:
         if reason is None:
             shown.append(Finding.of(candidate, confidence_of(candidate, rules.passes), repository))
         else:
-            gone.append(Gone(_with_what_was_said(candidate, rules), reason))
+            gone.append(Gone(_with_its_reason(candidate, rules), reason))
     shown.sort(key=lambda each: (rank(each.severity), -each.confidence))
     withheld = [
         Withheld(
@@ -196,12 +196,12 @@ def _why_no_finding(candidate: Candidate, rules: Rules) -> Reason | None:
     return None
 
 
-def _with_what_was_said(candidate: Candidate, rules: Rules) -> Candidate:
+def _with_its_reason(candidate: Candidate, rules: Rules) -> Candidate:
     """Return a finding with the reason for which it was dismissed before, if one was given."""
-    said = next((known.said for known in rules.dismissed if known.said and known.is_of(candidate)), None)
-    if said is None:
+    why = next((known.why for known in rules.dismissed if known.why and known.is_of(candidate)), None)
+    if why is None:
         return candidate
-    return msgspec.structs.replace(candidate, remarks=(*candidate.remarks, f"You dismissed it: {said}"))
+    return msgspec.structs.replace(candidate, remarks=(*candidate.remarks, f"You dismissed it: {why}"))
 
 
 def _why_withheld(candidate: Candidate, rules: Rules) -> Reason | None:
