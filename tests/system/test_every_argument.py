@@ -380,14 +380,18 @@ def of_review(world: World) -> Iterator[Row]:
     yield Row("review", plain, {"repository": ("herons", renamed)})
     unrefuted: Shows = lambda seen: asks(seen) and "asked to refute" not in seen.everything  # noqa: E731
     yield Row("review", {**plain, "depth": "deep"}, {"use_assistant_model": (False, unrefuted)})
-    yield from of_work(world, "review", **plain)
-    yield from of_guided(world, "review", **world.code)
-    yield Row("review", {**plain, "relevant_files": [world.key]}, {"send_secrets": (True, TOKEN)})
     yield Row(
         "review",
         {**world.code, "change": "all"},
         {"exclude": (["pool.py"], lambda seen: "conn.ping(1)" not in seen.everything)},
     )
+
+
+def of_review_calls(world: World) -> Iterator[Row]:
+    plain = {**world.code, "paths": ["pool.py"]}
+    yield from of_work(world, "review", **plain)
+    yield from of_guided(world, "review", **world.code)
+    yield Row("review", {**plain, "relevant_files": [world.key]}, {"send_secrets": (True, TOKEN)})
 
 
 def of_plan(world: World) -> Iterator[Row]:
@@ -613,6 +617,7 @@ GROUPS: Mapping[str, tuple[Callable[[World], Iterator[Row]], ...]] = {
     "others": (of_search, of_files, of_models, of_own_conversations, of_echo),
     "debug": (of_debug,),
     "review": (of_review, of_status),
+    "calls of review": (of_review_calls,),
     "analyze": (of_analyze,),
     "write": (of_write,),
 }
@@ -648,6 +653,7 @@ def test_every_argument_has_a_row(emulator: Emulator, tmp_path: Path) -> None:
     assert {name: sorted(arguments) for name, arguments in left.items() if arguments} == {}
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("group", GROUPS)
 async def test_what_has_an_argument_shows_it_and_what_has_not_does_not(
     start_in_process: StartInProcess, emulator: Emulator, tmp_path: Path, root: Path, group: str
