@@ -64,6 +64,9 @@ MESSAGES = (
     "{} was refused twice",
     "sent {} and got nothing",
     "gave up on {}.",
+    "worker lost {} while it waited",
+    "after {}, not now",
+    "retry of {} is of no use",
 )
 VALUES = (
     ("ann@example.org", "bob.b@mail.example.com"),

@@ -15,9 +15,11 @@ from exai import config
 from exai.callers import Caller, Door
 from exai.error_tracking import tracker
 from exai.error_tracking.faults import Fault, FaultSource
+from exai.error_tracking.noticing import FaultNotices
 from exai.error_tracking.states import DecisionRefused, archive, reopen, resolve
 from exai.error_tracking.tracker import ErrorGroupOpened, ErrorRegressed, body_of
 from exai.errors import FileRefused, ProviderThrottled, StoreFailed
+from exai.events.bus import EventBus
 from exai.monitoring.logs import Redaction
 from exai.runtime.clock import ManualClock, SystemClock
 from exai.storage.calls.journal import CallBegun, CallEnd, Journal
@@ -165,6 +167,30 @@ async def test_what_a_storm_keeps_does_not_depend_on_how_it_is_written_out(
     assert len(kept - stored) <= 30 * 20, "a tally holds twenty whole, and of more ever fewer"
 
 
+@pytest.mark.virtual_time
+async def test_what_was_counted_before_is_gathered_for_longer_than_what_is_new() -> None:
+    class Counts:
+        waits = False
+
+        async def count(self, _: FaultBatch) -> list[Turn]:
+            return []
+
+    bus, clock, loop = EventBus(), ManualClock(), asyncio.get_running_loop()
+    counting = tracker.Tracker(Counts(), clock, Redaction(), bus.publish, asyncio.Event())  # type: ignore[arg-type]
+    counting.watch(bus)
+    notices = FaultNotices(bus.publish, clock)
+
+    async def took(*kinds: type[Exception]) -> float:
+        for kind in kinds:
+            notices.notice(raised_in("x", kind), FaultSource.TASK)
+        began = loop.time()
+        await counting.gather()
+        return round(loop.time() - began, 6)
+
+    spent = [await took(KeyError), await took(KeyError), await took(KeyError, TypeError), await took()]
+    assert spent == [tracker.FLUSH_S, tracker.REPEATS_S, tracker.FLUSH_S, 0.0]
+
+
 @pytest.mark.sqlite
 async def test_many_different_faults_are_counted_in_short_transactions(database: Database) -> None:
     process = await tracked(database)
@@ -183,7 +209,7 @@ async def test_many_different_faults_are_counted_in_short_transactions(database:
     for kind in kinds:
         process.fail("x", kind)
     await process.tracker.flush()
-    assert sizes == [50, 50, 20], "what comes meanwhile is gathered for the next time"
+    assert sizes == [10] * 12, "what comes meanwhile is gathered for the next time"
     groups = await process.counted()
     assert [group.seen for group in groups] == [2] + [1] * 119
 

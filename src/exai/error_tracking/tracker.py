@@ -49,7 +49,7 @@ MOST_GROUPS = 10_000
 """Different faults that wait to be counted; of more, each is lost, and that is counted."""
 HELD_WHOLE = 20
 """Occurrences of one fault that are held until they are counted; of more, ever fewer."""
-MOST_AT_ONCE = 50
+MOST_AT_ONCE = 10
 """Different faults of one transaction, so that others who write wait for no storm of them."""
 HELD_S = 0.002
 """How long the event loop is held at most while occurrences are written out."""
