@@ -11,7 +11,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from exai.errors import StoreFailed
 from exai.storage import group_writer
-from exai.storage.group_writer import LARGEST_BATCH, RETRY_S, SHARED, GroupWriter
+from exai.storage.group_writer import LARGEST_BATCH, LONGEST_WAIT_S, RETRY_S, SHARED, GroupWriter
 from exai.storage.write_operations import LockGroup, together
 from support.virtual_time import now
 from support.waiting import wait_until
@@ -193,3 +193,48 @@ async def test_after_a_shared_commit_the_next_one_waits_for_the_interval() -> No
     await writer.write(keep, "b")
     assert (attempts.count, now()) == (2, INTERVAL_S)
     await writer.close()
+
+
+class Committed:
+    """Stands for the database: what each transaction kept, and when."""
+
+    def __init__(self) -> None:
+        self.batches: list[tuple[float, list[str]]] = []
+
+    async def __call__(self, work: Callable[[Any], Any]) -> Any:
+        result = work(None)
+        self.batches.append((now(), result))
+        return result
+
+
+async def test_a_write_that_may_wait_travels_with_the_next_one_before_it() -> None:
+    committed = Committed()
+    writer = GroupWriter(committed, 0.0)
+    writer.write_soon(keep, "end", may_wait=True)
+    await writer.write(keep, "begin")
+    await asyncio.sleep(2 * LONGEST_WAIT_S)
+    await writer.close()
+    assert committed.batches == [(0.0, ["end", "begin"])]
+
+
+async def test_writes_that_may_wait_and_are_followed_by_no_other_are_committed_once_their_time_has_come() -> (
+    None
+):
+    committed = Committed()
+    writer = GroupWriter(committed, 0.0)
+    for ends in ("ab", "cd"):
+        for end in ends:
+            writer.write_soon(keep, end, may_wait=True)
+            await asyncio.sleep(LONGEST_WAIT_S / 2)
+        await asyncio.sleep(LONGEST_WAIT_S)
+    await writer.close()
+    assert committed.batches == [(LONGEST_WAIT_S, ["a", "b"]), (round(3 * LONGEST_WAIT_S, 9), ["c", "d"])]
+
+
+async def test_the_end_waits_for_no_write_that_may_wait() -> None:
+    attempts = Attempts()
+    attempts.gate.set()
+    writer = GroupWriter(attempts, 0.0)
+    writer.write_soon(keep, "end", may_wait=True)
+    await writer.close()
+    assert (attempts.count, now()) == (1, 0)

@@ -144,12 +144,20 @@ class Database:
         """
         return self._writer.write(operation, parameters)
 
-    def write_soon(self, operation: WriteOperation[P, R], parameters: P, *, durable: bool = False) -> None:
+    def write_soon(
+        self,
+        operation: WriteOperation[P, R],
+        parameters: P,
+        *,
+        durable: bool = False,
+        may_wait: bool = False,
+    ) -> None:
         """Queue a write without waiting for its result; `close` commits it at the latest. Never raises.
 
-        One that `durable` outlives an outage of the database: it is tried again, so its operation may run twice.
+        One that `durable` outlives an outage of the database: it is tried again, so its operation may run twice. One
+        that `may_wait` begins no commit for a moment, but travels with the next.
         """
-        self._writer.write_soon(operation, parameters, durable=durable)
+        self._writer.write_soon(operation, parameters, durable=durable, may_wait=may_wait)
 
     @property
     def pending_durable_writes(self) -> int:

@@ -2,7 +2,8 @@
 
 A write that comes alone is committed at once; those that arrive while it is being
 committed share the next commit. Once commits are shared, the next one waits for the
-least interval, so that a busy daemon makes few large ones. A batch that
+least interval, so that a busy daemon makes few large ones. A write that may wait
+begins no commit for a moment: it travels with the next one. A batch that
 fails is tried again one write at a time, so that a bad write hurts its own caller
 alone; but not when the database itself is out of reach or broke off, where each
 would wait as long again, and one that was kept after all would be written twice
@@ -37,6 +38,8 @@ _log = structlog.get_logger(__name__)
 LARGEST_BATCH = 500
 SHARED = 4
 """From how many writes on a commit counts as shared. One call at a time makes two or three."""
+LONGEST_WAIT_S = 0.05
+"""For how long a write that may wait is without a commit, while nothing else is written."""
 RETRY_S = 2.0
 """After an outage began, until one batch of the pending durable writes tries whether the database is back."""
 MOST_PENDING = 10_000
@@ -69,6 +72,8 @@ class GroupWriter:
         """Durable writes that were given up: refused, too many, or the end came first."""
         self.faults = FaultLog("writes")
         self._wake = asyncio.Event()
+        self._wake_later: asyncio.TimerHandle | None = None
+        """Set by the first write that may wait, until its time has come."""
         self._closing = False
         self._task = tasks.spawn(self._run(), name="group commit")
 
@@ -84,15 +89,29 @@ class GroupWriter:
         self._add(_Write(operation, parameters, done))
         return await done
 
-    def write_soon(self, operation: WriteOperation[P, R], parameters: P, *, durable: bool = False) -> None:
+    def write_soon(
+        self,
+        operation: WriteOperation[P, R],
+        parameters: P,
+        *,
+        durable: bool = False,
+        may_wait: bool = False,
+    ) -> None:
         """Queue a write without waiting for its result; a failure is logged.
 
-        One that `durable` is tried again until the database is back: its operation may run twice.
+        One that `durable` is tried again until the database is back: its operation may run twice. One that `may_wait`
+        is committed with the next write, or after `LONGEST_WAIT_S`.
         """
         if self._closing:
             _log.error("a write came after the database was closed", operation=operation.name)
             return
-        self._add(_Write(operation, parameters, durable=durable))
+        write = _Write(operation, parameters, durable=durable)
+        if not may_wait:
+            self._add(write)
+            return
+        self._queue.append(write)
+        if self._wake_later is None:
+            self._wake_later = asyncio.get_running_loop().call_later(LONGEST_WAIT_S, self._wait_no_longer)
 
     @property
     def pending_durable(self) -> int:
@@ -105,7 +124,14 @@ class GroupWriter:
         self._requeue(len(self._pending))
         self._wake.set()
         await asyncio.wait([self._task])
+        if self._wake_later is not None:
+            self._wake_later.cancel()
         self.faults.close()
+
+    def _wait_no_longer(self) -> None:
+        self._wake_later = None
+        if self._queue:
+            self._wake.set()
 
     def _add(self, write: _Write) -> None:
         self._queue.append(write)

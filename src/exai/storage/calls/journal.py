@@ -126,7 +126,8 @@ class Journal:
     def end_soon(self, end: CallEnd) -> None:
         """Queue the row's end, which outlives an outage of the database.
 
-        If the process dies before it is committed, the row becomes `lost`.
+        If the process dies before it is committed, the row becomes `lost`. It travels with the next write: nobody waits
+        for it, and alone it would delay the next call by a commit.
         """
         usage = end.usage or Usage()
         row: dict[str, Any] = {
@@ -153,7 +154,7 @@ class Journal:
             row[name] = end.timings.get(name)
         begun = self._beginning.pop(end.call_id, None)
         write = _End(row, rows_of(end.call_id, end.requests), begun, end.spans)
-        self._database.write_soon(_write_calls, write, durable=True)
+        self._database.write_soon(_write_calls, write, durable=True, may_wait=True)
 
     async def sweep(self) -> int:
         """Mark the rows `lost` whose process died before their end; how many there were."""
