@@ -25,7 +25,7 @@ from exai.runtime.clock import SystemClock
 from exai.storage.database import Database
 from exai.storage.error_tracking.counting import FaultCounts
 from exai.storage.error_tracking.groups import GroupTables
-from exai.storage.error_tracking.run_table import RunTable
+from exai.storage.fleet.replicas import Replicas
 
 __all__ = ["main"]
 
@@ -111,7 +111,7 @@ async def _storm(folder: Path, seconds: float, per_minute: int) -> None:
     notices = FaultNotices(bus.publish, clock, release="1.0.0")
     tracker = Tracker(FaultCounts(database), clock, Redaction(), bus.publish, asyncio.Event())
     tracker.watch(bus)
-    await RunTable(database, clock).begin("1.0.0", "", "")
+    await Replicas(database, clock).begin("1.0.0", "", "")
     errors = [_raised(f"key {number} of 10.0.0.{number} is gone") for number in range(200)]
     resident = _resident()
     began, sent, late = time.monotonic(), 0, []
@@ -147,7 +147,7 @@ async def _distinct(folder: Path, number: int) -> None:
     notices = FaultNotices(bus.publish, clock, release="1.0.0")
     tracker = Tracker(FaultCounts(database), clock, Redaction(), bus.publish, asyncio.Event())
     tracker.watch(bus)
-    await RunTable(database, clock).begin("1.0.0", "", "")
+    await Replicas(database, clock).begin("1.0.0", "", "")
     kinds = [type(f"Error{each:05d}", (LookupError,), {}) for each in range(number)]
     resident, began = _resident(), time.monotonic()
     for _ in range(2):

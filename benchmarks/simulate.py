@@ -1,10 +1,11 @@
-"""Resumable delivery under every order of events: two endpoints, sockets cut at any step, seeded schedules.
+"""Resumable delivery, or membership, under every order of events, in seeded schedules.
 
-    scripts/bench simulate [--schedules N] [--first SEED]
+    scripts/bench simulate [--of delivery|membership] [--schedules N] [--first SEED]
 
-Each schedule lets both endpoints send, receive, process and acknowledge in random order, and cuts, fences and resumes
-between any two steps. In the end every message must have been processed once, in order, by the peer, or
-be within a gap that was reported to it. A schedule that breaks this is named by its seed.
+Membership is described in `benchmarks.simulated_fleet`. Delivery is between two endpoints: each schedule lets both
+send, receive, process and acknowledge in random order, and cuts, fences and resumes between any two steps. In the end
+every message must have been processed once, in order, by the peer, or be within a gap that was reported to it. A
+schedule that breaks this is named by its seed.
 """
 
 import argparse
@@ -13,6 +14,7 @@ import time
 from collections import deque
 from dataclasses import dataclass, field
 
+from benchmarks.simulated_fleet import FleetSimulation
 from exai.protocol.session import Ack, Bounds, Endpoint, Item, State, Violation, read_frame
 
 STEPS = 300
@@ -182,8 +184,15 @@ class Simulation:
             endpoint.evict(self._now)
 
 
+SIMULATIONS: dict[str, type[Simulation | FleetSimulation]] = {
+    "delivery": Simulation,
+    "membership": FleetSimulation,
+}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="scripts/bench simulate", description=__doc__.splitlines()[0])
+    parser.add_argument("--of", choices=SIMULATIONS, default="delivery", help="(default %(default)s)")
     parser.add_argument("--schedules", type=int, default=100_000, help="how many (default %(default)s)")
     parser.add_argument("--first", type=int, default=0, help="seed of the first (default %(default)s)")
     options = parser.parse_args()
@@ -191,7 +200,7 @@ def main() -> None:
     broken = []
     for seed in range(options.first, options.first + options.schedules):
         try:
-            Simulation(seed).run()
+            SIMULATIONS[options.of](seed).run()
         except (AssertionError, Violation) as error:
             broken.append(seed)
             print(f"seed {seed}: {type(error).__name__}: {str(error)[:200]}")
@@ -200,8 +209,8 @@ def main() -> None:
                 f"{done:>8} schedules, {len(broken)} broken, {done / (time.perf_counter() - began):.0f} per s"
             )
     if broken:
-        raise SystemExit(f"{len(broken)} of {options.schedules} schedules broke delivery")
-    print(f"{options.schedules} schedules, none broke delivery")
+        raise SystemExit(f"{len(broken)} of {options.schedules} schedules broke {options.of}")
+    print(f"{options.schedules} schedules, none broke {options.of}")
 
 
 if __name__ == "__main__":

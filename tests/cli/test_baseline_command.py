@@ -22,7 +22,7 @@ from exai.runtime.clock import SystemClock
 from exai.storage.baselines.calls import JournalReader, MeasuredCall, Period
 from exai.storage.baselines.rollups import RollupTable
 from exai.storage.database import Database
-from exai.storage.error_tracking.run_table import RunTable
+from exai.storage.fleet.replicas import Replicas
 from support.daemons import StartDaemon
 from support.measured_calls import call_row, write_calls
 from support.waiting import wait_until
@@ -36,7 +36,7 @@ async def write_a_morning(data_dir: Path, slower: float = 1.0) -> None:
     """Calls of the last seconds, which a baseline that began before has."""
     database = await Database.open(config.Database(), data_dir)
     dice = random.Random(1)
-    await RunTable(database, SystemClock()).begin("1", "digest", "here")
+    await Replicas(database, SystemClock()).begin("1", "digest", "here")
     rows = [
         call_row(datetime.now(UTC), stages={"generation_ms": slower * dice.lognormvariate(7, 0.3)})
         for _ in range(100)
@@ -159,7 +159,7 @@ async def test_a_day_with_a_gap_and_a_restart_is_rehearsed(tmp_path: Path) -> No
     assert report.emulated == report.calls > 0
     assert 0 <= loading.answered - report.calls <= 3, "the last may begin after the end"
     database = await Database.open(config.Database(), demo_data_dir(tmp_path))
-    reader, runs = JournalReader(database), RunTable(database, SystemClock())
+    reader, runs = JournalReader(database), Replicas(database, SystemClock())
     calls: list[MeasuredCall] = []
     async for page in reader.pages(Period(row.began_at, row.planned_end)):
         calls.extend(page)
@@ -175,7 +175,7 @@ async def test_a_day_with_a_gap_and_a_restart_is_rehearsed(tmp_path: Path) -> No
     )
     alive = timedelta()
     for run in await runs.between(row.began_at, row.planned_end):
-        alive += min(run.ended or row.planned_end, row.planned_end) - max(run.started, row.began_at)
+        alive += min(run.ended_at or row.planned_end, row.planned_end) - max(run.began_at, row.began_at)
     assert coverage.share == pytest.approx(alive / DAY, abs=0.005)
     assert len(coverage.gaps) >= 2
     first = coverage.gaps[0]

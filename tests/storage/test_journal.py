@@ -189,7 +189,9 @@ from exai.storage.conversations.tables import ConversationTables
 from exai.storage.database import Database
 
 async def main():
-    database = await Database.open(config.Database.model_validate({"url": sys.argv[1]}), Path(sys.argv[2]))
+    database = await Database.open(
+        config.Database.model_validate({"url": sys.argv[1]}), Path(sys.argv[2]), config.Fleet(beat_s=0.1, lease_s=1)
+    )
     journal = Journal(database, SystemClock())
     await journal.begin(CallBegun("of the dead", Caller.local(Door.STDIO), "chat", None, None))
     conversations = Conversations(ConversationTables(database), SystemClock(), 50)
@@ -215,12 +217,12 @@ async def test_a_killed_process_leaves_rows_that_the_next_start_marks_lost(
     )
     assert child.stdout is not None
     handle = (await child.stdout.readline()).decode().strip()
-    database = await Database.open(database_settings, tmp_path)
+    database = await Database.open(database_settings, tmp_path, config.Fleet(beat_s=0.1, lease_s=1))
     journal = Journal(database, SystemClock())
     assert await journal.sweep() == 0
     child.send_signal(signal.SIGKILL)
     await child.wait()
-    await wait_until(journal.sweep, what="the server notices that its client is dead")
+    await wait_until(journal.sweep, what="the dead process has missed a lease of beats")
     assert [(row["call_id"], row["outcome"]) for row in await rows(database)] == [("of the dead", "lost")]
     conversations = Conversations(ConversationTables(database), SystemClock(), 50)
     conversation = await conversations.open(Caller.local(Door.HTTP), handle)

@@ -283,7 +283,7 @@ async def test_a_storm_of_reads_is_no_outage_and_keeps_no_write_waiting(
             await database.check()
             there.journal.end_soon(OK)
             await database.write(run, "SELECT 1")
-            await database.keep_run_lock()
+            await database.show_alive()
             assert (database.pending_durable_writes, database.dropped_writes) == (0, 0)
             counted = {(each.name, each.labels): each.value for each in database.samples()}
             assert counted["database_busy", (("of", "reads"),)] == 81
@@ -312,50 +312,34 @@ async def test_a_start_that_finds_the_database_empty_bears_that_another_one_sets
         await each.close()
 
 
-async def test_a_run_whose_lock_the_server_let_go_of_takes_it_anew(
-    postgresql: PostgresqlServer, tmp_path: Path
-) -> None:
-    async with remote(postgresql, "lost_lock", tmp_path) as there:
-        settings = config.Database.model_validate({"url": postgresql.url("lost_lock")})
-        other = await Database.open(settings, tmp_path)
-        there.proxy.cut()
-
-        async def is_over() -> bool:
-            return await other.is_over(there.database.run_id)
-
-        await wait_until(is_over, what="the server misses the session")
-        await there.database.keep_run_lock()
-        assert not await is_over()
-        await other.close()
-
-
 async def test_after_a_restart_of_the_server_nobody_is_dead_who_was_there_before(tmp_path: Path) -> None:
+    fleet = config.Fleet(beat_s=0.1, lease_s=1.0)
     with postgresql_server() as server:
         settings = config.Database.model_validate({"url": server.url()})
-        one, other = [await Database.open(settings, tmp_path) for _ in range(2)]
+        one, other = [await Database.open(settings, tmp_path, fleet) for _ in range(2)]
+        beats = other.beats
+        assert beats is not None
+        await wait_until(lambda: beats.is_sure, what="a missing beat means something")
         server.stop()
+        await asyncio.sleep(2 * fleet.lease_s)
         server.start()
 
-        async def answers() -> bool:
-            try:
-                await other.check()
-            except StoreFailed:
-                return False
-            return True
+        async def is_sure_again() -> bool:
+            with suppress(StoreFailed):
+                assert not await other.is_over(one.run_id)
+            return beats.is_sure
 
-        await wait_until(answers, what="the server is back")
-        assert not await other.is_over(one.run_id)
-        await one.keep_run_lock()
-        assert not await other.is_over(one.run_id)
+        await wait_until(is_sure_again, what="a missing beat means something once more")
         assert await other.is_over(new_run_id())
         await one.close()
+        assert await other.is_over(one.run_id)
         await other.close()
 
 
 async def test_a_lock_file_that_was_cleared_away_is_made_anew(tmp_path: Path) -> None:
     one, other = [await Database.open(config.Database(), tmp_path) for _ in range(2)]
     (tmp_path / "runs" / one.run_id).unlink()
-    await one.keep_run_lock()
+    await one.show_alive()
     assert not await other.is_over(one.run_id)
     await one.close()
     assert await other.is_over(one.run_id)

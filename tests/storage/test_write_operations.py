@@ -13,6 +13,7 @@ from sqlalchemy import Connection, event, make_url, text
 from sqlalchemy.util import await_only
 from typing_extensions import override
 
+from exai import config
 from exai.callers import Caller, Door
 from exai.runtime.clock import ManualClock
 from exai.storage import migrate
@@ -23,10 +24,11 @@ from exai.storage.conversations.tables import ConversationTables, NewExchange
 from exai.storage.database import Database
 from exai.storage.files.copies import CopyTables
 from exai.storage.files.copy_rows import CopyKey, Store
+from exai.storage.fleet.beating import BeatingRuns
 from exai.storage.group_writer import GroupWriter
 from exai.storage.identity.rows import TokenRow
 from exai.storage.identity.tables import IdentityTables
-from exai.storage.postgresql import PostgresqlBackend, PostgresqlRuns
+from exai.storage.postgresql import PostgresqlBackend
 from exai.storage.write_operations import LockGroup, WriteOperation, all_at_once, row_by_row, together
 from support.copies import new_copy
 from support.postgresql_server import PostgresqlServer
@@ -122,7 +124,7 @@ class Process(PostgresqlBackend):
         super().__init__(make_url(url))
         self.meeting: Meeting | None = None
         self.transactions = 0
-        self.database = Database(self, PostgresqlRuns(self), run_id, 0.0)
+        self.database = Database(self, BeatingRuns(self, config.Fleet()), run_id, 0.0)
         event.listen(self.writers.sync_engine, "after_cursor_execute", self._after_statement)
 
     @override

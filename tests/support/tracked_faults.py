@@ -20,7 +20,7 @@ from exai.storage.error_tracking.counting import FaultCounts
 from exai.storage.error_tracking.groups import GroupTables
 from exai.storage.error_tracking.recovery import UncountedCalls
 from exai.storage.error_tracking.rows import GroupRow
-from exai.storage.error_tracking.run_table import RunTable
+from exai.storage.fleet.replicas import Replicas
 from exai.storage.notices.writing import NOBODY, Targets
 
 __all__ = ["Tracked", "opened", "raised_in", "tracked"]
@@ -45,7 +45,7 @@ class Tracked:
         )
         self.tracker.watch(self.bus)
         self.groups = GroupTables(database, clock)
-        self.runs = RunTable(database, clock)
+        self.runs = Replicas(database, clock)
         self.recovery = Recovery(UncountedCalls(database), clock, Redaction())
 
     def run_release(self, release: str) -> None:

@@ -87,7 +87,7 @@ async def run_duties(
         record_incident(error, where=f"duty {duty}", publish=monitoring.bus.publish)
 
     speed = clock.speed if isinstance(clock, ScaledClock) else 1.0
-    scheduler = Scheduler(clock, on_unforeseen=record, speed=speed)
+    scheduler = Scheduler(clock, storage.database.beats, on_unforeseen=record, speed=speed)
     monitoring.metrics.read_samples(scheduler.samples)
     duties = (
         *_process_duties(settings, storage, monitoring, identity),
@@ -114,8 +114,7 @@ def _process_duties(
             every_s=REVOCATIONS_S,
             slowest_retry_s=REVOCATIONS_SLOWEST_S,
         ),
-        Duty(name="keep_run_lock", run=storage.database.keep_run_lock, every_s=RUN_LOCK_S),
-        Duty(name="mark_lost_calls", run=storage.journal.sweep, every_s=LOST_CALLS_S, role="housekeeper"),
+        *_membership_duties(storage),
         _Housekeeping(name="prune_journal", run=partial(storage.journal.prune, keep_days)),
         _Housekeeping(name="prune_use", run=partial(storage.use.prune, keep_days)),
         _Housekeeping(name="prune_guarded_calls", run=storage.guarded.prune),
@@ -139,6 +138,22 @@ def _process_duties(
             at_start=True,
         ),
     )
+
+
+def _membership_duties(storage: Storage) -> tuple[Duty, ...]:
+    """List what keeps this process among the living, where it does not beat, and what is done about the dead."""
+    beats = storage.database.beats
+    wake = None if beats is None else beats.found_over
+    lost = Duty(
+        name="mark_lost_calls",
+        run=storage.journal.sweep,
+        every_s=LOST_CALLS_S,
+        role="housekeeper",
+        wake=wake,
+    )
+    if beats is not None:
+        return (lost,)
+    return (Duty(name="keep_run_lock", run=storage.database.show_alive, every_s=RUN_LOCK_S), lost)
 
 
 def _rollup_duties(settings: Settings, storage: Storage, clock: Clock) -> tuple[Duty, ...]:

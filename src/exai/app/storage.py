@@ -77,8 +77,11 @@ async def open_storage(settings: Settings, metrics: Metrics, clock: Clock) -> As
     Raises:
         StartFault: the database is out of reach, or has another schema.
     """
-    database = await Database.open(settings.database, settings.data_dir)
+    database = await Database.open(settings.database, settings.data_dir, settings.fleet)
     try:
+        if database.beats is not None:
+            database.beats.compete()
+            await database.show_alive()
         metrics.read_samples(database.samples)
         journal = Journal(database, clock)
         if lost := await journal.sweep():

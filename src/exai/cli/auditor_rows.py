@@ -31,7 +31,7 @@ async def open_auditor_rows(settings: Settings) -> AsyncIterator[AuditorRows]:
         StartFault: it cannot be used.
     """
     logs.configure(settings.logging.model_copy(update={"level": "warning"}), secrets=secret_values(settings))
-    database = await Database.open(settings.database, settings.data_dir)
+    database = await Database.open(settings.database, settings.data_dir, settings.fleet)
     clock = SystemClock()
     try:
         yield AuditorRows(Observations(database, clock), BudgetGrants(database, clock))

@@ -24,7 +24,7 @@ async def open_authority(settings: Settings) -> AsyncIterator[Authority]:
 
     # The command prints what was done; the log is for what goes wrong.
     logs.configure(settings.logging.model_copy(update={"level": "warning"}), secrets=secret_values(settings))
-    database = await Database.open(settings.database, settings.data_dir)
+    database = await Database.open(settings.database, settings.data_dir, settings.fleet)
     try:
         yield Authority(settings.auth, IdentityTables(database), settings.data_dir, SystemClock())
     finally:

@@ -21,7 +21,7 @@ async def open_deliveries(settings: Settings) -> AsyncIterator[Deliveries]:
         StartFault: it cannot be used.
     """
     logs.configure(settings.logging.model_copy(update={"level": "warning"}), secrets=secret_values(settings))
-    database = await Database.open(settings.database, settings.data_dir)
+    database = await Database.open(settings.database, settings.data_dir, settings.fleet)
     try:
         yield Deliveries(database, SystemClock())
     finally:

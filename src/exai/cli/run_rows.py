@@ -26,7 +26,7 @@ async def open_runs(settings: Settings) -> AsyncIterator[tuple[RunArchive, Workf
         StartFault: it cannot be used.
     """
     logs.configure(settings.logging.model_copy(update={"level": "warning"}), secrets=secret_values(settings))
-    database = await Database.open(settings.database, settings.data_dir)
+    database = await Database.open(settings.database, settings.data_dir, settings.fleet)
     clock = SystemClock()
     try:
         yield RunArchive(database, clock), WorkflowTables(database, clock)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import HttpUrl, SecretStr
 
-from exai.config import CustomProvider, Files, GlmProvider, KimiProvider, Settings
+from exai.config import CustomProvider, Files, Fleet, GlmProvider, KimiProvider, Settings
 from exai.config.auth_checks import check_auth
 from exai.config.values import is_loopback, is_resolvable
 from exai.config.watching.notify_checks import check_notify
@@ -47,6 +47,7 @@ def check(settings: Settings, origins: Mapping[str, str]) -> None:
         _check_custom(f"providers.custom.{name}", row, origins)
     _check_bucket(settings.files, origins)
     check_notify(settings.notify, origins)
+    _check_fleet(settings.fleet, origins)
     if settings.providers.glm.api_key is not None:
         key = "providers.glm.api_key"
         parts = settings.providers.glm.api_key.get_secret_value().split(".")
@@ -55,6 +56,15 @@ def check(settings: Settings, origins: Mapping[str, str]) -> None:
                 f"`{key}` ({origins.get(key, 'default')}) is not a GLM key, which has the form `id.secret`; "
                 "copy it once more from the provider's console."
             )
+
+
+def _check_fleet(fleet: Fleet, origins: Mapping[str, str]) -> None:
+    if fleet.lease_s < 4 * fleet.beat_s:
+        raise StartFault(
+            f"`fleet.lease_s` ({origins.get('fleet.lease_s', 'default')}) is {fleet.lease_s:g}, and `fleet.beat_s` "
+            f"({origins.get('fleet.beat_s', 'default')}) is {fleet.beat_s:g}: a process that is late with one beat or "
+            f"two would count as dead. Make the lease at least {4 * fleet.beat_s:g}."
+        )
 
 
 def check_addresses(settings: Settings, origins: Mapping[str, str], found: Path) -> None:

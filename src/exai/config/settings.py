@@ -14,6 +14,8 @@ from exai.config.auth import Auth, Issuer
 from exai.config.calls.errors import Errors
 from exai.config.calls.guards import Guards
 from exai.config.calls.tools import Tools
+from exai.config.database import Database
+from exai.config.fleet import Fleet
 from exai.config.providers import CustomModel, CustomProvider, GlmProvider, KimiProvider, Providers
 from exai.config.values import Bytes, Count, Port, Seconds, Section, StorePlace
 from exai.config.watching.auditor import Auditor
@@ -34,6 +36,7 @@ __all__ = [
     "Database",
     "Errors",
     "Files",
+    "Fleet",
     "GlmProvider",
     "Guards",
     "Idempotency",
@@ -419,22 +422,6 @@ class Files(Section):
     s3: ObjectStorage = ObjectStorage()
 
 
-class Database(Section):
-    """Where conversations and the journal are stored."""
-
-    url: SecretStr | None = None
-    """SQLAlchemy URL, such as `postgresql+asyncpg://user:password@host/name`. Unset: SQLite in `data_dir`."""
-
-    commit_interval_ms: Annotated[float, Field(ge=0, le=1_000)] = 5.0
-    """Shortest time between two commits of a busy daemon, whose writes share commits. An idle one commits at once."""
-
-    keep_calls_days: Count = 90
-    """How long the journal keeps a call."""
-
-    auto_migrate: bool = False
-    """Whether a start and a command bring an older schema to their own, without a backup."""
-
-
 class Idempotency(Section):
     """Calls that carry an idempotency key: what is kept for a client that asks again."""
 
@@ -490,6 +477,7 @@ class Settings(Section):
     tool_loop: ToolLoop = ToolLoop()
     workflows: Workflows = Workflows()
     database: Database = Database()
+    fleet: Fleet = Fleet()
     idempotency: Idempotency = Idempotency()
     jobs: Jobs = Jobs()
     auditor: Auditor = Auditor()

@@ -21,7 +21,7 @@ from exai.errors import BadArguments
 from exai.monitoring.recent.seconds import RecentSeconds
 from exai.runtime.clock import Clock
 from exai.storage.dashboard.history import History, MinuteOfSeries, RequestsOfModel
-from exai.storage.error_tracking.run_table import RunTable
+from exai.storage.fleet.replicas import Replicas
 from exai.web.requests import AuthorizedRequest
 from exai.web.routes import READ, Handler, Route
 
@@ -58,7 +58,7 @@ class HistoryRoutes:
     def __init__(
         self,
         history: History,
-        runs: RunTable,
+        replicas: Replicas,
         run_id: str,
         providers: Providers,
         seconds: RecentSeconds,
@@ -67,7 +67,7 @@ class HistoryRoutes:
     ) -> None:
         """`settings` are those in force, and where each came from."""
         self._history = history
-        self._runs = runs
+        self._replicas = replicas
         self._run_id = run_id
         self._providers = providers
         self._seconds = seconds
@@ -157,10 +157,10 @@ class HistoryRoutes:
 
     async def _list_runs(self, request: AuthorizedRequest) -> Response:
         asked = query_of(request, _Runs)
-        runs = await self._runs.latest(asked.most)
+        runs = await self._replicas.latest(asked.most)
         releases: dict[str, str | None] = {}
         for run in reversed(runs):
-            releases.setdefault(run.release, whole(run.started))
+            releases.setdefault(run.release, whole(run.began_at))
         body = {
             "runs": [{**msgspec.to_builtins(run), "this": run.run_id == self._run_id} for run in runs],
             "releases": [

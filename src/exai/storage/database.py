@@ -29,6 +29,7 @@ from exai.storage.database_file import FILE_NAME
 from exai.storage.dialects import statement_limit, write_nothing
 from exai.storage.fault_log import FaultLog
 from exai.storage.faults import FAULTS, DatabaseBusy, Unreachable, Verdict, store_failed, verdict_on
+from exai.storage.fleet.beating import BeatingRuns
 from exai.storage.group_writer import GroupWriter
 from exai.storage.runs import FileRuns, Runs, new_run_id
 from exai.storage.sqlite import SqliteBackend
@@ -85,13 +86,18 @@ class Database:
         """The write of `check`, which several may wait for."""
 
     @classmethod
-    async def open(cls, settings: config.Database, data_dir: Path) -> "Database":
+    async def open(
+        cls, settings: config.Database, data_dir: Path, fleet: config.Fleet | None = None
+    ) -> "Database":
         """Connect, see that the schema is the one the code needs, and set up an empty database.
+
+        Args:
+            fleet: how this process beats on PostgreSQL; without one as by default.
 
         Raises:
             StartFault: unreachable, unwritable, or of another schema; the sentence says what fixes it.
         """
-        backend, runs = _backend(settings, data_dir)
+        backend, runs = _backend(settings, data_dir, fleet or config.Fleet())
         try:
             with _start_faults(data_dir, backend.kind):
                 prepare = partial(migrate.check_or_create, upgrades=settings.auto_migrate)
@@ -217,13 +223,18 @@ class Database:
         """
         return run_id != self.run_id and await self._looked_up(self._runs.is_over(run_id))
 
-    async def keep_run_lock(self) -> None:
-        """Take the lock of this run anew if it was lost, as it is when PostgreSQL restarts.
+    async def show_alive(self) -> None:
+        """Give the sign of life of this run now: a locked file that was lost, or a beat.
 
         Raises:
             StoreFailed: the database is out of reach.
         """
         await self._looked_up(self._runs.keep())
+
+    @property
+    def beats(self) -> BeatingRuns | None:
+        """How this process shows on PostgreSQL that it lives; `None` on SQLite, where a locked file shows it."""
+        return self._runs if isinstance(self._runs, BeatingRuns) else None
 
     async def _looked_up(self, asking: Awaitable[T]) -> T:
         try:
@@ -238,7 +249,7 @@ class Database:
         return result
 
     async def close(self) -> None:
-        """Commit what is queued, then close every connection and release the run lock."""
+        """Commit what is queued, say that this run is over, then close every connection."""
         await self._writer.close()
         if self._trial is not None:
             self._trial.cancel()
@@ -254,7 +265,7 @@ async def migrate_database(settings: config.Database, data_dir: Path) -> tuple[s
     Raises:
         StartFault: unreachable, unwritable, or newer than this code.
     """
-    backend, _ = _backend(settings, data_dir)
+    backend, _ = _backend(settings, data_dir, config.Fleet())
     try:
         with _start_faults(data_dir, backend.kind):
             return await backend.transact(migrate.upgrade)
@@ -287,7 +298,7 @@ async def inspect_schema(settings: config.Database, data_dir: Path) -> Schema:
     place = _place(settings, data_dir)
     if isinstance(place, Path) and not place.exists():
         return Schema("sqlite", None, migrate.head())
-    backend, _ = _backend(settings, data_dir)
+    backend, _ = _backend(settings, data_dir, config.Fleet())
     try:
         with _start_faults(data_dir, backend.kind):
             version = await backend.read(migrate.current)
@@ -301,12 +312,12 @@ def _time_there(connection: Connection) -> float:
     return float(connection.execute(select(extract("epoch", func.clock_timestamp()))).scalar_one())
 
 
-def _backend(settings: config.Database, data_dir: Path) -> tuple[Backend, Runs]:
+def _backend(settings: config.Database, data_dir: Path, fleet: config.Fleet) -> tuple[Backend, Runs]:
     place = _place(settings, data_dir)
     if isinstance(place, Path):
         return _sqlite(place, "data_dir" if settings.url is None else "database.url")
     backend = postgresql.PostgresqlBackend(place.set(drivername="postgresql+asyncpg"))
-    return backend, postgresql.PostgresqlRuns(backend)
+    return backend, BeatingRuns(backend, fleet)
 
 
 def _place(settings: config.Database, data_dir: Path) -> Path | URL:

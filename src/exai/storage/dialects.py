@@ -4,11 +4,12 @@ import sqlite3
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from importlib import import_module
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import Connection, CursorResult, Dialect, Insert, Table, Update, text
+from sqlalchemy import Connection, CursorResult, Dialect, Insert, Table, Update, func, select, text
 from sqlalchemy.exc import DBAPIError
 
 from exai.storage.faults import QueryTooSlow, sqlstate_of
@@ -18,6 +19,7 @@ __all__ = [
     "PortableInsert",
     "add_up",
     "database_bytes",
+    "database_time",
     "execute_by_driver",
     "insert_if_absent",
     "lock_until_commit",
@@ -38,6 +40,8 @@ INTERRUPTED = "interrupted"
 
 _REWRITE = text("UPDATE alembic_version SET version_num = version_num")
 _TAKE_LOCK = text("SELECT pg_advisory_xact_lock(:space, :number)")
+
+_NOW = select(func.clock_timestamp())
 
 _Conflict = Callable[[Any], Any]
 """Adds to either dialect's insert what happens when the row is there already. Their types have no common base."""
@@ -170,6 +174,14 @@ def write_nothing(connection: Connection) -> None:
     # SQLite drops an update that changes no byte; this number is the application's own, and EXAI has no use for it.
     number = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
     connection.exec_driver_sql(f"PRAGMA user_version = {(number + 1) % 2**31}")
+
+
+def database_time(connection: Connection, here: datetime) -> datetime:
+    """Return the time by the database's clock; `here` on SQLite, whose clock is that of its process."""
+    if connection.dialect.name != "postgresql":
+        return here
+    now: datetime = connection.execute(_NOW).scalar_one()
+    return now
 
 
 def database_bytes(connection: Connection) -> int | None:

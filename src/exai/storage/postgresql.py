@@ -1,23 +1,21 @@
 """PostgreSQL through asyncpg; the same synchronous work as on SQLite runs on its connections.
 
-Reads have a pool of their own: however many wait for it, what was paid for is written, the lock that shows that this
-process lives is kept, and a check of the database asks the server itself.
+Reads have a pool of their own: however many wait for it, what was paid for is written, this process beats to show that
+it lives, and a check of the database asks the server itself.
 """
 
 import asyncio
-import hashlib
 from collections.abc import Callable
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from typing import TypeVar
 
-from sqlalchemy import URL, Connection, text
+from sqlalchemy import URL, Connection
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from exai.storage.faults import FAULTS, Unreachable
-from exai.storage.runs import began_at
 
-__all__ = ["PostgresqlBackend", "PostgresqlRuns"]
+__all__ = ["PostgresqlBackend"]
 
 T = TypeVar("T")
 
@@ -25,20 +23,11 @@ READERS = 6
 VIEWS = 2
 """Of the readers, for pages of people."""
 WRITERS = 3
-"""One for each who uses them: the group commit, the trial write of a check, and the lock of the run. None waits."""
+"""One for each who uses them: the group commit, the trial write of a check, and the beat. None waits."""
 CONNECT_TIMEOUT_S = 10
 POOL_TIMEOUT_S = 10
 """How long a read waits for a connection that others use."""
 COMMAND_TIMEOUT_S = 30
-GRACE_S = 10.0
-"""After a restart of the server, until runs that began before it are judged by their locks."""
-
-_TRY_LOCK = text("SELECT pg_try_advisory_lock(:key)")
-_MAY_RETURN = text(
-    "SELECT pg_postmaster_start_time() > to_timestamp(:began)"
-    " AND clock_timestamp() < pg_postmaster_start_time() + make_interval(secs => :grace_s)"
-)
-"""Whether the server restarted during a run, and so lately that its process may not have its lock again."""
 
 
 class PostgresqlBackend:
@@ -78,72 +67,6 @@ class PostgresqlBackend:
         await self.writers.dispose()
 
 
-class PostgresqlRuns:
-    """Advisory locks, each held by a session of its own; a pooler in transaction mode would not keep it.
-
-    A restart of the server releases all of them. Every process takes its own anew, and for as long as that may take
-    no run that began before the restart counts as over.
-    """
-
-    def __init__(self, backend: PostgresqlBackend) -> None:
-        self._backend = backend
-        self._run_id: str | None = None
-        self._held: AsyncConnection | None = None
-
-    async def begin(self, run_id: str) -> None:
-        """Hold this run's lock until `end`."""
-        self._run_id = run_id
-        await self._take(run_id)
-
-    async def keep(self) -> None:
-        """Take the lock anew if the session that held it has gone.
-
-        Raises:
-            OSError, SQLAlchemyError: the server is out of reach.
-        """
-        if self._held is not None:
-            try:
-                await self._held.execute(text("SELECT 1"))
-            except FAULTS:
-                await self._let_go()
-        if self._held is None and self._run_id is not None:
-            await self._take(self._run_id)
-
-    async def is_over(self, run_id: str) -> bool:
-        """Whether another run's process has gone."""
-        async with aclosing(await _connected(self._backend.readers)) as connection:
-            if await connection.scalar(_MAY_RETURN, {"began": began_at(run_id), "grace_s": GRACE_S}):
-                return False
-            taken = await connection.scalar(_TRY_LOCK, {"key": _key(run_id)})
-            if taken:
-                await connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": _key(run_id)})
-        return bool(taken)
-
-    async def end(self) -> None:
-        """Release the lock."""
-        self._run_id = None
-        await self._let_go()
-
-    async def _take(self, run_id: str) -> None:
-        """Take the lock, unless a session of ours that the server has not missed yet still has it."""
-        connection = await _connected(self._backend.writers)
-        try:
-            await connection.execution_options(isolation_level="AUTOCOMMIT")
-            if await connection.scalar(_TRY_LOCK, {"key": _key(run_id)}):
-                self._held = connection
-        finally:
-            if self._held is not connection:
-                await connection.close()
-
-    async def _let_go(self) -> None:
-        """Close the session; what it held must not go back into the pool with it."""
-        held, self._held = self._held, None
-        if held is not None:
-            with suppress(*FAULTS):
-                await held.invalidate()
-            await held.close()
-
-
 def _engine(url: URL, connections: int) -> AsyncEngine:
     return create_async_engine(
         url,
@@ -176,7 +99,3 @@ async def _connected(engine: AsyncEngine) -> AsyncConnection:
         raise
     except FAULTS as error:
         raise Unreachable("no connection to the database") from error
-
-
-def _key(run_id: str) -> int:
-    return int.from_bytes(hashlib.sha256(run_id.encode()).digest()[:8], "big", signed=True)

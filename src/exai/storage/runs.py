@@ -1,9 +1,8 @@
-"""Which processes on a database are alive: each holds a lock for as long as it lives.
+"""Which processes on a database are alive: on SQLite each holds a locked file for as long as it lives.
 
-The operating system, or the database server, releases the lock when a process
-dies, however it dies; so a process that can take a run's lock knows that the run is over.
-A lock can also go by itself, when a server restarts or a folder is cleared; its process takes
-it anew within a second or two.
+The operating system releases the lock when a process dies, however it dies; so a process that can take a run's lock
+knows that the run is over. A lock can also go by itself, when a folder is cleared; its process takes it anew within
+a second or two. On PostgreSQL, where processes are on several hosts, they beat (`storage.fleet.beating`).
 """
 
 import os
@@ -15,7 +14,7 @@ from typing import IO, Protocol
 
 from exai.runtime.file_lock import try_lock
 
-__all__ = ["FileRuns", "Runs", "began_at", "new_run_id"]
+__all__ = ["FileRuns", "Runs", "new_run_id", "tag_of"]
 
 
 def new_run_id() -> str:
@@ -23,24 +22,20 @@ def new_run_id() -> str:
     return f"run_{int(time.time() * 1000):x}_{secrets.token_hex(8)}"
 
 
-def began_at(run_id: str) -> float:
-    """Read from a run's id when it began, in seconds since 1970; 0 for one that does not tell."""
-    milliseconds = run_id.removeprefix("run_").rpartition("_")[0]
-    try:
-        return int(milliseconds, 16) / 1000
-    except ValueError:
-        return 0.0
+def tag_of(run_id: str) -> str:
+    """Return the 8 hex digits by which a run is called among replicas."""
+    return run_id[-8:]
 
 
 class Runs(Protocol):
-    """The lock of this run, and a test of others'."""
+    """The sign of life of this run, and a test of others'."""
 
     async def begin(self, run_id: str) -> None:
-        """Hold this run's lock until `end`."""
+        """Give the sign until `end`."""
         ...
 
     async def keep(self) -> None:
-        """Take this run's lock anew where it was lost."""
+        """Give it anew where it was lost."""
         ...
 
     async def is_over(self, run_id: str) -> bool:
@@ -48,7 +43,7 @@ class Runs(Protocol):
         ...
 
     async def end(self) -> None:
-        """Release the lock."""
+        """Take the sign back."""
         ...
 
 

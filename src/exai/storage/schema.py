@@ -11,6 +11,7 @@ from exai.storage.calls.schema import budget_grants, guarded_calls, use_counts
 from exai.storage.calls.task_schema import tasks
 from exai.storage.column_types import StorableText, UtcDateTime
 from exai.storage.error_tracking.schema import error_groups
+from exai.storage.fleet.schema import leases, replicas
 from exai.storage.identity.schema import (
     auth_revision,
     dashboard_tickets,
@@ -56,12 +57,14 @@ __all__ = [
     "findings",
     "guarded_calls",
     "idempotent_calls",
+    "leases",
     "metadata",
     "plan_items",
     "plans",
     "principals",
     "provider_file_uploads",
     "refresh_tokens",
+    "replicas",
     "requests",
     "revocations",
     "signing_keys",

@@ -25,9 +25,9 @@ from exai.monitoring.baselines.report import BaselineReport, Subject
 from exai.monitoring.statistics.quantiles import Quantile, quantile_of
 from exai.runtime.clock import ManualClock
 from exai.storage.database import Database
-from exai.storage.error_tracking.run_table import RunRow, RunTable
 from exai.storage.error_tracking.sample_table import SampleRow, SampleTable
 from exai.storage.error_tracking.schema import call_spans
+from exai.storage.fleet.replicas import ReplicaRow, Replicas
 from support.measured_calls import call_row, write_calls
 from support.queued_writes import commit_queued
 from support.scripted import ScriptedProvider
@@ -52,7 +52,7 @@ class Day:
     def __init__(self, database: Database) -> None:
         self.database = database
         self.clock = ManualClock(BEGAN.timestamp())
-        self.runs = RunTable(database, self.clock)
+        self.runs = Replicas(database, self.clock)
 
     def baselines(self) -> Baselines:
         """As another process opens them."""
@@ -312,12 +312,13 @@ async def test_the_spans_of_every_call_are_kept_while_a_baseline_collects(day: D
     assert await kept_of(30) < before + 60, "its time is over, though nobody has ended it yet"
 
 
-def run(begin_h: float, beat_h: float, end_h: float | None, release: str = "1") -> RunRow:
+def run(begin_h: float, beat_h: float, end_h: float | None, release: str = "1") -> ReplicaRow:
     moment = [None if h is None else BEGAN + h * HOUR for h in (begin_h, beat_h, end_h)]
     began, beat, ended = moment
     assert began is not None
     assert beat is not None
-    return RunRow("run", release, "s", "here", began, beat, ended)
+    state = "serving" if ended is None else "gone"
+    return ReplicaRow("run", "0a1b2c3d", None, release, "s", "here", state, began, ended or beat, "{}")
 
 
 def test_coverage_is_the_union_of_runs() -> None:

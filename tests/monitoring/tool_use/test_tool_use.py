@@ -14,7 +14,7 @@ from exai.storage.baselines.rollups import RollupTable
 from exai.storage.calls.tool_use import ToolUse
 from exai.storage.calls.use import NamedUse, NameKind, UseCounts
 from exai.storage.database import Database
-from exai.storage.error_tracking.run_table import RunTable
+from exai.storage.fleet.replicas import Replicas
 from support.measured_calls import call_row, write_calls
 from support.queued_writes import commit_queued
 
@@ -33,7 +33,7 @@ class Month:
         self.counts = UseCounts(database, self.clock)
 
     async def pass_by(self, callers: tuple[str, ...]) -> ToolReport:
-        runs = RunTable(self.database, self.clock)
+        runs = Replicas(self.database, self.clock)
         await runs.begin("1", "digest", "here")
         for day in range(DAYS):
             for place, caller in enumerate(callers):

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import msgspec
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, select, text, update
 
 from exai import config
 from exai.errors import StoreFailed
@@ -18,6 +18,8 @@ from exai.storage.error_tracking.investigations import (
     InvestigationTables,
 )
 from exai.storage.error_tracking.retention import FaultRetention
+from exai.storage.fleet.schema import replicas
+from exai.storage.write_operations import LockGroup, row_by_row
 from support.tracked_faults import Tracked, opened, tracked
 
 PIECE = EvidenceRow("e10", "log", "log", "0" * 64, "own", "text")
@@ -48,6 +50,16 @@ async def test_a_group_has_one_unfinished_investigation_whoever_asks(
     assert (rows[0].state, rows[0].seen) == ("asked", 1)
 
 
+@row_by_row(LockGroup.ERRORS)
+def _keep_silent(connection: Connection, parameters: tuple[str, float]) -> None:
+    run_id, seconds = parameters
+    row = replicas.c
+    (last,) = connection.scalars(select(row.beat_at).where(row.run_id == run_id))
+    connection.execute(
+        update(replicas).where(row.run_id == run_id).values(beat_at=last - timedelta(seconds=seconds))
+    )
+
+
 async def test_one_runs_at_a_time_of_all_processes_and_a_dead_one_holds_nobody_up(
     database: Database, database_settings: config.Database
 ) -> None:
@@ -59,8 +71,7 @@ async def test_one_runs_at_a_time_of_all_processes_and_a_dead_one_holds_nobody_u
         assert (await one.begin(first.investigation_id)).result == "begun"
         assert (await two.begin(second.investigation_id)).result == "busy"
         assert (await two.begin(first.investigation_id)).result == "busy"
-        clock.advance(31)  # without a sign of life of either
-        await other.runs.beat()
+        await database.write(_keep_silent, (database.run_id, 31))
         assert (await two.begin(second.investigation_id)).result == "begun"
         assert (await one.begin(first.investigation_id)).result == "busy"
 

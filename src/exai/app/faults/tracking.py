@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -35,7 +35,7 @@ from exai.storage.error_tracking.following import GroupChanges
 from exai.storage.error_tracking.projects import ProjectTables
 from exai.storage.error_tracking.recovery import UncountedCalls
 from exai.storage.error_tracking.retention import FaultRetention
-from exai.storage.error_tracking.run_table import RunTable
+from exai.storage.fleet.replicas import Replicas
 from exai.storage.notices.writing import Targets
 
 __all__ = ["FaultTracking", "open_fault_tracking"]
@@ -58,7 +58,7 @@ class FaultTracking:
     notices: FaultNotices
     tracker: Tracker
     console: Console
-    runs: RunTable
+    replicas: Replicas
     known: KnownGroups
     investigations: Investigations
     intake: ReportIntake
@@ -87,8 +87,8 @@ async def open_fault_tracking(
     tracker = Tracker(FaultCounts(database, targets), clock, redaction, bus.publish, wake)
     tracker.watch(bus)
     monitoring.metrics.read_samples(tracker.samples)
-    runs = RunTable(database, clock)
-    await runs.begin(release, digest, socket.gethostname())
+    replicas = Replicas(database, clock)
+    await replicas.begin(release, digest, socket.gethostname())
     recovery = Recovery(UncountedCalls(database, targets), clock, redaction)
     investigations = Investigations(database, bus, clock, settings.investigation, targets)
     retention = FaultRetention(database, clock, settings.errors.keep_days)
@@ -98,7 +98,7 @@ async def open_fault_tracking(
     following = follow_groups(known, GroupChanges(database), clock, bus, follow)
     duties = (
         Duty(name="count_faults", run=tracker.gather, every_s=COUNT_S, wake=wake),
-        Duty(name="beat", run=runs.beat, every_s=HEARTBEAT_S),
+        *_beat(database, replicas),
         Duty(
             name="recover_fault_counts",
             run=recovery.run,
@@ -114,10 +114,16 @@ async def open_fault_tracking(
             with watch_sources(bus, notices):
                 await FailedStarts(settings).count(bus, tracker, ProjectTables(database, clock))
                 intake = _intake(database, clock, bus, tracker)
-                yield FaultTracking(notices, tracker, console, runs, known, investigations, intake)
+                yield FaultTracking(notices, tracker, console, replicas, known, investigations, intake)
     finally:
         await tracker.close()
-        runs.end_soon()
+        replicas.end_soon()
+
+
+def _beat(database: Database, replicas: Replicas) -> Iterator[Duty]:
+    """Yield the duty that beats on SQLite; on PostgreSQL every process does for as long as it has the database."""
+    if database.beats is None:
+        yield Duty(name="beat", run=replicas.beat, every_s=HEARTBEAT_S)
 
 
 def _intake(database: Database, clock: Clock, bus: EventBus, tracker: Tracker) -> ReportIntake:

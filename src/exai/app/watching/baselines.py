@@ -7,8 +7,8 @@ from exai.runtime.clock import Clock
 from exai.storage.baselines.calls import JournalReader
 from exai.storage.baselines.runs import BaselineTable
 from exai.storage.database import Database
-from exai.storage.error_tracking.run_table import RunTable
 from exai.storage.error_tracking.sample_table import SampleTable
+from exai.storage.fleet.replicas import Replicas
 
 __all__ = ["baselines_of"]
 
@@ -18,7 +18,7 @@ def baselines_of(settings: Settings, database: Database, clock: Clock) -> Baseli
     tables = BaselineTables(
         BaselineTable(database, clock),
         JournalReader(database),
-        RunTable(database, clock),
+        Replicas(database, clock),
         SampleTable(database),
     )
     admission = settings.admission

@@ -71,7 +71,7 @@ class Dashboard:
         yield from Calls(search, details, services.report, self.live(), clock).routes()
         yield from HistoryRoutes(
             History(database),
-            services.faults.runs,
+            services.faults.replicas,
             database.run_id,
             self._providers(),
             services.monitoring.seconds,
@@ -86,7 +86,7 @@ class Dashboard:
         yield from CallControls(
             services.dispatcher.under_way,
             lambda call_id: services.report.call(call_id, None),
-            faults.runs,
+            faults.replicas,
             database.run_id,
             services.clock,
         ).routes()

@@ -293,7 +293,7 @@ async def _open_database(settings: Settings) -> AsyncIterator[Database]:
         StartFault: the database cannot be used.
     """
     logs.configure(settings.logging.model_copy(update={"level": "warning"}), secrets=secret_values(settings))
-    database = await Database.open(settings.database, settings.data_dir)
+    database = await Database.open(settings.database, settings.data_dir, settings.fleet)
     try:
         yield database
     finally:

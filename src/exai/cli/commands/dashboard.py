@@ -39,7 +39,7 @@ def dashboard(
         address = _operations_of(chosen)
 
     async def issue() -> str:
-        database = await Database.open(settings.database, settings.data_dir)
+        database = await Database.open(settings.database, settings.data_dir, settings.fleet)
         try:
             return await Tickets(TicketTable(database), SystemClock()).issue(subject, scopes=BROWSER_SCOPES)
         finally:

@@ -67,7 +67,7 @@ def usage(
     settings = choose_data(config_file, overrides, demo).settings
 
     async def report(read: Callable[[Database], Awaitable[Sequence[T]]]) -> Sequence[T]:
-        database = await Database.open(settings.database, settings.data_dir)
+        database = await Database.open(settings.database, settings.data_dir, settings.fleet)
         try:
             return await read(database)
         finally:

@@ -50,7 +50,7 @@ async def check_stored_files(loaded: Loaded) -> list[Finding]:
         schema = await inspect_schema(settings.database, settings.data_dir)
         if schema.version != schema.needed:
             return []
-        database = await Database.open(settings.database, settings.data_dir)
+        database = await Database.open(settings.database, settings.data_dir, settings.fleet)
     except StartFault:
         return []
     try:

@@ -49,7 +49,7 @@ async def _active(loaded: Loaded, clock: Clock) -> int:
         schema = await inspect_schema(settings.database, settings.data_dir)
         if schema.version != schema.needed:
             return 0
-        database = await Database.open(settings.database, settings.data_dir)
+        database = await Database.open(settings.database, settings.data_dir, settings.fleet)
     except StartFault:
         return 0
     try:

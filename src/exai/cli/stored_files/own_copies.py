@@ -80,7 +80,7 @@ def with_copies(
 async def _opened(settings: Settings, owner: str, *, has_providers: bool) -> AsyncIterator[OwnCopies]:
     logs.configure(settings.logging.model_copy(update={"level": "warning"}), secrets=secret_values(settings))
     clock = SystemClock()
-    database = await Database.open(settings.database, settings.data_dir)
+    database = await Database.open(settings.database, settings.data_dir, settings.fleet)
     try:
         copies = CopyTables(database)
         router = ModelRouter.from_settings(

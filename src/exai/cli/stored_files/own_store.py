@@ -65,7 +65,7 @@ async def open_own_store(settings: Settings, owner: str) -> AsyncIterator["OwnSt
 @asynccontextmanager
 async def _database(settings: Settings) -> AsyncIterator[Database]:
     logs.configure(settings.logging.model_copy(update={"level": "warning"}), secrets=secret_values(settings))
-    database = await Database.open(settings.database, settings.data_dir)
+    database = await Database.open(settings.database, settings.data_dir, settings.fleet)
     try:
         yield database
     finally:

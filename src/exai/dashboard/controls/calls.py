@@ -10,7 +10,7 @@ from exai.dashboard.faults import UnknownCall
 from exai.dispatch.running.under_way import CallsUnderWay
 from exai.runtime.clock import Clock
 from exai.storage.calls.recorded import RecordedCall
-from exai.storage.error_tracking.run_table import RunTable
+from exai.storage.fleet.replicas import Replicas
 from exai.web.requests import AuthorizedRequest
 from exai.web.routes import Route
 
@@ -25,11 +25,11 @@ class CallControls:
     """The route that cancels calls."""
 
     def __init__(
-        self, under_way: CallsUnderWay, find: FindCall, runs: RunTable, run_id: str, clock: Clock
+        self, under_way: CallsUnderWay, find: FindCall, replicas: Replicas, run_id: str, clock: Clock
     ) -> None:
         self._under_way = under_way
         self._find = find
-        self._runs = runs
+        self._replicas = replicas
         self._run_id = run_id
         self._clock = clock
 
@@ -69,7 +69,7 @@ class CallControls:
         run_id = found.facts["run_id"]
         if run_id == self._run_id:
             return _over("unknown")
-        run = next((each for each in await self._runs.latest(RUNS) if each.run_id == run_id), None)
+        run = next((each for each in await self._replicas.latest(RUNS) if each.run_id == run_id), None)
         where = "another process" if run is None else f"the process {run_id} on {run.host}"
         return {
             "result": "elsewhere",

@@ -15,8 +15,8 @@ from exai.monitoring.baselines.report import BaselineReport
 from exai.runtime.clock import Clock
 from exai.storage.baselines.calls import FILTERS, JournalReader, Period
 from exai.storage.baselines.runs import BaselineRow, BaselineState, BaselineTable
-from exai.storage.error_tracking.run_table import RunTable
 from exai.storage.error_tracking.sample_table import SampleTable
+from exai.storage.fleet.replicas import Replicas
 
 __all__ = ["BaselineTables", "Baselines", "chosen_by", "read_report"]
 
@@ -32,7 +32,7 @@ class BaselineTables(msgspec.Struct, frozen=True):
 
     baselines: BaselineTable
     calls: JournalReader
-    runs: RunTable
+    runs: Replicas
     samples: SampleTable
 
 

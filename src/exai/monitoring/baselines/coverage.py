@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from exai.storage.error_tracking.run_table import RunRow
+from exai.storage.fleet.replicas import ReplicaRow
 
 __all__ = ["BEAT", "Coverage", "Gap", "coverage_of"]
 
@@ -31,12 +31,14 @@ class Coverage(msgspec.Struct, frozen=True):
     settings_digests: tuple[str, ...]
 
 
-def coverage_of(runs: Iterable[RunRow], began: datetime, ended: datetime, beat: timedelta = BEAT) -> Coverage:
+def coverage_of(
+    runs: Iterable[ReplicaRow], began: datetime, ended: datetime, beat: timedelta = BEAT
+) -> Coverage:
     """Compute what of a period is covered by runs, which may overlap."""
     alive = sorted(
         (
-            max(began, run.started),
-            min(ended, run.ended or run.heartbeat + beat),
+            max(began, run.began_at),
+            min(ended, run.ended_at or run.beat_at + beat),
             run.release,
             run.settings_digest,
         )

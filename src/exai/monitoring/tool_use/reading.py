@@ -12,7 +12,7 @@ from exai.runtime.clock import Clock
 from exai.storage.baselines.rollups import RollupRow, RollupTable
 from exai.storage.calls.tool_use import CallerUse, ToolUseReader
 from exai.storage.database import Database
-from exai.storage.error_tracking.run_table import RunTable
+from exai.storage.fleet.replicas import Replicas
 
 __all__ = ["DayUse", "ToolReport", "ToolReports"]
 
@@ -56,7 +56,7 @@ class ToolReports:
         """`listed` has the tokens of each entry of the list, `lean` the names that the shortest list has."""
         self._use = ToolUseReader(database, clock)
         self._rollups = RollupTable(database, clock)
-        self._runs = RunTable(database, clock)
+        self._runs = Replicas(database, clock)
         self._clock = clock
         self._listed = listed
         self._lean = lean

@@ -7,7 +7,7 @@ from sqlalchemy import func, select
 
 from exai.storage.database import Database
 from exai.storage.error_tracking.counting import hour_of
-from exai.storage.error_tracking.schema import runs
+from exai.storage.fleet.schema import replicas
 from exai.storage.schema import calls
 
 __all__ = ["Comparison", "GoodCalls"]
@@ -59,10 +59,10 @@ class Comparison:
             StoreFailed: the database is out of reach.
         """
         row, hour = calls.c, hour_of(moment)
-        alike = (row.tool, row.provider, row.model_used, row.door, row.client, runs.c.release)
+        alike = (row.tool, row.provider, row.model_used, row.door, row.client, replicas.c.release)
         query = (
             select(*alike, func.count())
-            .outerjoin(runs, runs.c.run_id == row.run_id)
+            .outerjoin(replicas, replicas.c.run_id == row.run_id)
             .where(
                 row.outcome == "ok",
                 row.began_at >= hour - timedelta(hours=1),

@@ -34,10 +34,10 @@ from exai.storage.error_tracking.schema import (
     error_groups,
     error_occurrences,
     releases,
-    runs,
 )
 from exai.storage.error_tracking.turns import add_turn, change_state
 from exai.storage.faults import Verdict, verdict_on
+from exai.storage.fleet.schema import replicas
 from exai.storage.notices.writing import NOBODY, Targets
 from exai.storage.schema import calls
 from exai.storage.write_operations import LockGroup, row_by_row
@@ -86,8 +86,8 @@ class FaultCounts:
 def _count(connection: Connection, parameters: tuple[str, FaultBatch, Targets]) -> list[Turn]:
     run_id, batch, targets = parameters
     is_new = connection.execute(
-        update(runs)
-        .where(runs.c.run_id == run_id, runs.c.fault_batch < batch.number)
+        update(replicas)
+        .where(replicas.c.run_id == run_id, replicas.c.fault_batch < batch.number)
         .values(fault_batch=batch.number)
     ).rowcount
     return count_tallies(connection, run_id, batch, targets) if is_new else []

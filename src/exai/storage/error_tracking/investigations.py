@@ -20,15 +20,16 @@ from sqlalchemy import Connection, delete, exists, insert, or_, select, update
 
 from exai.runtime.clock import Clock
 from exai.storage.database import Database
-from exai.storage.dialects import insert_if_absent
+from exai.storage.dialects import database_time, insert_if_absent
 from exai.storage.error_tracking.announcing import announce_investigation
 from exai.storage.error_tracking.schema import (
     error_groups,
     error_occurrences,
     evidence,
     investigations,
-    runs,
 )
+from exai.storage.fleet.heartbeat import GONE
+from exai.storage.fleet.schema import replicas
 from exai.storage.notices.writing import NOBODY, Targets
 from exai.storage.write_operations import LockGroup, row_by_row
 
@@ -344,7 +345,8 @@ def _begin(connection: Connection, parameters: tuple[str, str, datetime, Targets
     row = _find(connection, investigation_id)
     if row is None or row.is_over:
         return Taken("over", row)
-    alive = select(runs.c.run_id).where(runs.c.ended.is_(None), runs.c.heartbeat > now - ALIVE)
+    since = database_time(connection, now) - ALIVE
+    alive = select(replicas.c.run_id).where(replicas.c.state != GONE, replicas.c.beat_at > since)
     is_elsewhere = or_(_row.investigation_id != investigation_id, _row.run_id != run_id)
     others = select(_row.investigation_id).where(
         _row.state == "running", _row.run_id.in_(alive), is_elsewhere

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, select, text, update
 from exai.storage.database import Database
 from exai.storage.error_tracking.counting import count_tallies
 from exai.storage.error_tracking.rows import FaultBatch, Turn
-from exai.storage.error_tracking.schema import runs
+from exai.storage.fleet.schema import replicas
 from exai.storage.notices.writing import NOBODY, Targets
 from exai.storage.schema import UNCOUNTED, calls
 from exai.storage.write_operations import LockGroup, row_by_row
@@ -104,9 +104,9 @@ def _recover(
             row.error_hash,
             row.began_at,
             row.latency_ms,
-            runs.c.release,
+            replicas.c.release,
         )
-        .outerjoin(runs, runs.c.run_id == row.run_id)
+        .outerjoin(replicas, replicas.c.run_id == row.run_id)
         .where(row.call_id.in_(taken))
         .order_by(row.began_at)
     )

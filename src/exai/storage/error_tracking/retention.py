@@ -2,11 +2,12 @@
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, delete, func, literal_column, or_, select
+from sqlalchemy import Connection, delete, func, literal_column, select
 
 from exai.runtime.clock import Clock
 from exai.storage.database import Database
-from exai.storage.error_tracking.schema import call_spans, error_counts, error_occurrences, runs, samples
+from exai.storage.error_tracking.schema import call_spans, error_counts, error_occurrences, samples
+from exai.storage.fleet.schema import replicas
 from exai.storage.schema import calls
 from exai.storage.write_operations import LockGroup, row_by_row
 
@@ -59,5 +60,5 @@ def _prune(connection: Connection, moments: tuple[datetime, datetime]) -> int:
     connection.execute(delete(samples).where(samples.c.minute < now - timedelta(days=KEPT_SAMPLES_DAYS)))
     long_ago = now - timedelta(days=KEPT_HOURS_DAYS)
     connection.execute(delete(error_counts).where(error_counts.c.hour < long_ago))
-    connection.execute(delete(runs).where(or_(runs.c.ended < long_ago, runs.c.heartbeat < long_ago)))
+    connection.execute(delete(replicas).where(replicas.c.beat_at < long_ago))
     return gone

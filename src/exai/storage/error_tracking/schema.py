@@ -1,4 +1,4 @@
-"""The tables of runs, of faults and their groups, and of what is kept of calls to judge them by."""
+"""The tables of faults and their groups, and of what is kept of calls to judge them by."""
 
 from sqlalchemy import BigInteger, Column, Double, ForeignKey, Index, Integer, Table, Text, text
 
@@ -18,24 +18,8 @@ __all__ = [
     "evidence",
     "investigations",
     "releases",
-    "runs",
     "samples",
 ]
-
-runs = Table(
-    "runs",
-    metadata,
-    Column("run_id", Text, primary_key=True),
-    Column("release", StorableText, nullable=False),  # version, and commit where it is known
-    Column("settings_digest", Text, nullable=False),  # of the effective settings without their secrets
-    Column("host", StorableText, nullable=False),
-    Column("started", UtcDateTime, nullable=False),
-    Column("heartbeat", UtcDateTime, nullable=False),
-    Column("ended", UtcDateTime),  # null: it runs, or its process died
-    Column("fault_batch", Integer, nullable=False),  # the last batch of faults that this run has counted
-    Index(None, "started"),
-)
-"""The lives of daemons on this database; `storage.runs` has their locks."""
 
 call_spans = Table(
     "call_spans",

@@ -168,7 +168,7 @@ def _run(settings: Settings, work: Callable[[ProjectTables], Awaitable[T]]) -> T
         logs.configure(
             settings.logging.model_copy(update={"level": "warning"}), secrets=secret_values(settings)
         )
-        database = await Database.open(settings.database, settings.data_dir)
+        database = await Database.open(settings.database, settings.data_dir, settings.fleet)
         try:
             return await work(ProjectTables(database, SystemClock()))
         finally:

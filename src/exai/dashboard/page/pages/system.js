@@ -141,8 +141,8 @@ function Runs() {
             { name: "Run", isHead: true, kind: "id", cell: (run) => html`<${RowName}>${run.run_id}<//>${run.this && html` <${Badge} kind="good">this one<//>`}` },
             { name: "Release", cell: (run) => run.release },
             { name: "Host", cell: (run) => run.host },
-            { name: "Started", cell: (run) => time(run.started) },
-            { name: "Ended", cell: (run) => (run.ended ? time(run.ended) : secondsSince(run.heartbeat, now) > 60 ? `no sign since ${time(run.heartbeat)}` : "runs") },
+            { name: "Started", cell: (run) => time(run.began_at) },
+            { name: "Ended", cell: (run) => (run.state === "gone" ? time(run.beat_at) : secondsSince(run.beat_at, now) > 60 ? `no sign since ${time(run.beat_at)}` : run.state) },
             { name: "Settings", kind: "id", cell: (run) => run.settings_digest?.slice(0, 12) ?? DASH },
           ]}
         />

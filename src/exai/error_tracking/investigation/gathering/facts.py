@@ -11,9 +11,9 @@ from exai.error_tracking.reports import DIMENSIONS
 from exai.monitoring.recent.seconds import Stretch
 from exai.storage.calls.recorded import RecordedCall
 from exai.storage.error_tracking.comparison import GoodCalls
-from exai.storage.error_tracking.run_table import RunRow
 from exai.storage.error_tracking.sample_table import SampleRow
 from exai.storage.error_tracking.surroundings import RequestTally, ResolvedGroup
+from exai.storage.fleet.replicas import ReplicaRow
 
 __all__ = [
     "alike_text",
@@ -97,7 +97,7 @@ def _last_message(body: Mapping[str, Any]) -> str:
     return str(chain[-1].get("message") or body.get("message", ""))[:200]
 
 
-def settings_text(settings: Settings, run: RunRow | None, runs: Sequence[RunRow]) -> str:
+def settings_text(settings: Settings, run: ReplicaRow | None, runs: Sequence[ReplicaRow]) -> str:
     """Tell which settings differ from their defaults, of texts the names alone; and what the run before had."""
     rows = [*_changed_runs(run, runs)]
     rows += [line for key, value in values(settings) if (line := _differing(key, value)) is not None]
@@ -120,15 +120,15 @@ def _differing(key: str, value: Any) -> str | None:
     return f"{key} = {as_toml(value)} (default {row.default})" if is_figure else f"{key} is set"
 
 
-def _changed_runs(run: RunRow | None, runs: Sequence[RunRow]) -> Iterator[str]:
+def _changed_runs(run: ReplicaRow | None, runs: Sequence[ReplicaRow]) -> Iterator[str]:
     if run is None:
         return
-    yield f"run since {_second(run.started)}: release {run.release}, settings {run.settings_digest}"
-    before = next((each for each in runs if each.started < run.started), None)
+    yield f"run since {_second(run.began_at)}: release {run.release}, settings {run.settings_digest}"
+    before = next((each for each in runs if each.began_at < run.began_at), None)
     if before is not None:
         same = "the same settings" if before.settings_digest == run.settings_digest else "other settings"
-        ended = "ended in order" if before.ended else "has no end: it was killed, crashed, or runs still"
-        yield f"run before, since {_second(before.started)}: release {before.release}, {same}; it {ended}"
+        ended = "ended in order" if before.ended_at else "has no end: it was killed, crashed, or runs still"
+        yield f"run before, since {_second(before.began_at)}: release {before.release}, {same}; it {ended}"
 
 
 def requests_text(tallies: Sequence[RequestTally]) -> str:

@@ -33,9 +33,9 @@ from exai.storage.calls.recorded import RecordedCalls
 from exai.storage.database import Database
 from exai.storage.error_tracking.comparison import Comparison
 from exai.storage.error_tracking.groups import GroupTables
-from exai.storage.error_tracking.run_table import RunTable
 from exai.storage.error_tracking.sample_table import SampleTable
 from exai.storage.error_tracking.surroundings import Surroundings
+from exai.storage.fleet.replicas import Replicas
 
 __all__ = ["Gatherer", "Remembered"]
 
@@ -94,7 +94,7 @@ class Gatherer:
         self._calls = RecordedCalls(database, clock)
         self._comparison = Comparison(database)
         self._samples = SampleTable(database)
-        self._runs = RunTable(database, clock)
+        self._runs = Replicas(database, clock)
         self._surroundings = Surroundings(database)
 
     async def gather(self, subject: Subject) -> EvidenceBundle:

@@ -1,0 +1,91 @@
+"""Judges by beats who is over. Pure: others bring what the database's clock says, and how much time passed here.
+
+A run is over when its state is `gone`, or when its last beat is older than a lease by the database's time, and
+whoever judges has beaten itself through a whole lease without a gap. An outage of the database stops all beats alike:
+who comes back first finds those of everybody else old, and can say of none that it is dead before a lease has passed
+in which they could have come back as well. A jump of the clock is to an observer what an outage is, and so is time in
+which it stood still itself. The host's clock is compared with nothing but itself.
+"""
+
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+
+import msgspec
+
+__all__ = ["DRAINING", "GONE", "SERVING", "Beat", "Heartbeat"]
+
+SERVING = "serving"
+DRAINING = "draining"
+GONE = "gone"
+
+LONGEST_GAP = 0.5
+"""Of a lease: between two beats of an observer, for it to have seen what happened in between."""
+
+
+class Beat(msgspec.Struct, frozen=True):
+    """What was last heard of a run."""
+
+    run_id: str
+    state: str
+    at: float
+    """Seconds since 1970, by the database's clock."""
+
+
+class Heartbeat:
+    """What one run knows of others by its own beats."""
+
+    def __init__(self, lease_s: float) -> None:
+        self._lease_s = lease_s
+        self._since: tuple[float, float] | None = None
+        """The first of its own beats that no gap follows, by the database's clock and by that of this process;
+        `None`: the latest attempt failed."""
+        self._latest = (0.0, 0.0)
+        self._over: frozenset[str] = frozenset()
+        self._ahead: dict[str, tuple[float, float]] = {}
+        """Beats that are later than now, as a clock that was set back leaves them, and since when they are known."""
+        self.is_sure = False
+        """Whether its own beats succeeded through a whole lease, so that a beat that is missing means something."""
+        self.picture: Mapping[str, Beat] = MappingProxyType({})
+        """Beats by run, as the latest own beat found them."""
+
+    def saw(self, now: float, here: float, beats: Iterable[Beat]) -> frozenset[str]:
+        """Take what an own beat found; return the runs that turned out to be over since the one before.
+
+        Args:
+            now: by the database's clock.
+            here: by a clock of this process that only goes forward.
+        """
+        (before, before_here), self._latest = self._latest, (now, here)
+        if self._since is None or not (self._is_short(now - before) and self._is_short(here - before_here)):
+            self._since = self._latest
+        since, since_here = self._since
+        self.is_sure = now - since >= self._lease_s and here - since_here >= self._lease_s
+        self.picture = MappingProxyType({beat.run_id: beat for beat in beats})
+        self._ahead = {
+            beat.run_id: self._ahead[beat.run_id]
+            if self._ahead.get(beat.run_id, (0.0,))[0] == beat.at and self._since != self._latest
+            else (beat.at, now)
+            for beat in self.picture.values()
+            if beat.at > now
+        }
+        over = frozenset(beat.run_id for beat in self.picture.values() if self.is_over(beat, now))
+        new, self._over = over - self._over, over
+        return new
+
+    def missed(self) -> None:
+        """Note that an own beat failed, or that nobody knows whether it did."""
+        self._since, self.is_sure = None, False
+
+    def is_over(self, beat: Beat, now: float) -> bool:
+        """Whether a run is over whose last beat was found at `now`."""
+        if beat.state == GONE:
+            return True
+        has_seen = self._is_short(now - self._latest[0])
+        return self.is_sure and has_seen and now - self._heard_at(beat, now) > self._lease_s
+
+    def _heard_at(self, beat: Beat, now: float) -> float:
+        at, known_since = self._ahead.get(beat.run_id, (beat.at, now))
+        return beat.at if beat.at <= now else known_since if at == beat.at else now
+
+    def _is_short(self, gap: float) -> bool:
+        return 0 <= gap <= LONGEST_GAP * self._lease_s

@@ -1,0 +1,109 @@
+"""The rows of replicas: what ran, with which settings, in which state it is, and until when it was alive."""
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, select, update
+
+from exai.runtime.clock import Clock
+from exai.storage.database import Database
+from exai.storage.dialects import upsert
+from exai.storage.fleet.heartbeat import GONE, SERVING
+from exai.storage.fleet.schema import replicas
+from exai.storage.runs import tag_of
+from exai.storage.write_operations import LockGroup, row_by_row
+
+__all__ = ["ReplicaRow", "Replicas"]
+
+
+class ReplicaRow(msgspec.Struct, frozen=True):
+    """One life of a daemon."""
+
+    run_id: str
+    tag: str
+    address: str | None
+    release: str
+    settings_digest: str
+    host: str
+    state: str
+    began_at: datetime
+    beat_at: datetime
+    figures: str
+
+    @property
+    def ended_at(self) -> datetime | None:
+        """When it ended in order; `None`: it runs, or its process died."""
+        return self.beat_at if self.state == GONE else None
+
+
+class Replicas:
+    """Keeps the row of this replica, and reads those of others."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    async def begin(self, release: str, settings_digest: str, host: str) -> None:
+        """Say that this process serves.
+
+        Raises:
+            StoreFailed: the database is out of reach.
+        """
+        now, run_id = self._clock.utc(), self._database.run_id
+        row = ReplicaRow(
+            run_id, tag_of(run_id), None, release, settings_digest, host, SERVING, now, now, "{}"
+        )
+        await self._database.write(_begin, msgspec.structs.asdict(row) | {"fault_batch": 0})
+
+    async def beat(self) -> None:
+        """Say on SQLite that this process is alive; on PostgreSQL `storage.fleet.beating` does.
+
+        Raises:
+            StoreFailed: the database is out of reach.
+        """
+        await self._database.write(_note, (self._database.run_id, {"beat_at": self._clock.utc()}))
+
+    def end_soon(self) -> None:
+        """Say that this process ends in order."""
+        ended = {"beat_at": self._clock.utc(), "state": GONE}
+        self._database.write_soon(_note, (self._database.run_id, ended))
+
+    async def latest(self, most: int) -> list[ReplicaRow]:
+        """Read the latest replicas, newest first.
+
+        Raises:
+            StoreFailed: the database is out of reach.
+        """
+        query = _SELECT.order_by(replicas.c.began_at.desc()).limit(most)
+        rows = await self._database.read(lambda connection: connection.execute(query).all())
+        return [ReplicaRow(*row) for row in rows]
+
+    async def between(self, began: datetime, ended: datetime) -> list[ReplicaRow]:
+        """Read the replicas that were alive at some moment of a period, the oldest first.
+
+        Raises:
+            StoreFailed: the database is out of reach.
+        """
+        query = _SELECT.where(replicas.c.began_at < ended, replicas.c.beat_at >= began)
+        in_order = query.order_by(replicas.c.began_at)
+        rows = await self._database.read(lambda connection: connection.execute(in_order).all())
+        return [ReplicaRow(*row) for row in rows]
+
+
+_SELECT = select(*(replicas.c[name] for name in ReplicaRow.__struct_fields__)).where(
+    replicas.c.tag.is_not(None)
+)
+_BEGIN = upsert(replicas, ("tag", "address", "release", "settings_digest", "host", "state", "began_at"))
+"""On PostgreSQL the row is there since the database was opened. The beat stays as it is: it is the database's."""
+
+
+@row_by_row(LockGroup.ERRORS)
+def _begin(connection: Connection, row: dict[str, Any]) -> None:
+    _BEGIN.execute(connection, row)
+
+
+@row_by_row(LockGroup.ERRORS)
+def _note(connection: Connection, parameters: tuple[str, dict[str, Any]]) -> None:
+    run_id, changed = parameters
+    connection.execute(update(replicas).where(replicas.c.run_id == run_id).values(changed))
