@@ -23,8 +23,8 @@ from exai.jobs.job import State
 from exai.jobs.kinds import Backoff, Done, End, GiveUp, Kind, RunningJob, TryAgain
 from exai.runtime.clock import ManualClock, SystemClock
 from exai.storage import jobs_file
+from exai.storage.fleet.runs import new_run_id
 from exai.storage.jobs_file import needs_maintenance
-from exai.storage.runs import new_run_id
 from support.forked_runs import ForkedRuns, forked_runs
 from support.waiting import wait_until
 

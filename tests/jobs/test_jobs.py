@@ -16,7 +16,7 @@ from exai.jobs.job import Job, Jobs, State
 from exai.jobs.kinds import Backoff, Cancel, Done, End, GiveUp, Kind, RunningJob, Snooze, TryAgain
 from exai.jobs.testing import JobsByHand
 from exai.runtime.clock import ManualClock, SystemClock
-from exai.storage.runs import new_run_id
+from exai.storage.fleet.runs import new_run_id
 from support.waiting import wait_until
 
 SOON = Backoff(first_s=0.01, factor=1.0, longest_s=0.01, give_up_after_s=3600)

@@ -13,6 +13,8 @@ from exai.callers import Caller, Credential, Door
 from exai.conversations.conversations import Conversations
 from exai.costs import Usage
 from exai.runtime.clock import ManualClock, SystemClock
+from exai.storage import pruning
+from exai.storage.calls import journal as journal_module
 from exai.storage.calls.journal import CallBegun, CallEnd, Journal
 from exai.storage.conversations.tables import ConversationTables
 from exai.storage.database import Database
@@ -164,6 +166,21 @@ async def test_old_rows_are_dropped_and_running_ones_kept(database: Database) ->
     assert await journal.prune(9) == 1
     assert [row["call_id"] for row in await rows(database)] == ["old and running", "young"]
     assert await rows(database, requests) == [], "they go with their call"
+
+
+async def test_many_old_rows_are_dropped_a_batch_at_a_time(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pruning, "BATCH", 2)
+    monkeypatch.setattr(journal_module, "BATCH", 2)
+    clock = ManualClock()
+    journal = Journal(database, clock)
+    for number in range(5):
+        await journal.begin(begun(f"call_{number}"))
+        journal.end_soon(ended(f"call_{number}"))
+    clock.advance(10 * 86_400)
+    assert await journal.prune(9) == 5
+    assert await rows(database) == []
 
 
 async def test_the_sweep_leaves_the_living_alone(

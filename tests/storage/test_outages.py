@@ -26,7 +26,7 @@ from exai.storage.calls.journal import CallBegun, CallEnd, Journal
 from exai.storage.database import Database
 from exai.storage.fault_log import REPEAT_S, FaultLog
 from exai.storage.faults import DatabaseBusy, Verdict, verdict_on
-from exai.storage.runs import new_run_id
+from exai.storage.fleet.runs import new_run_id
 from exai.storage.write_operations import LockGroup, row_by_row
 from support.daemons import free_port
 from support.postgresql_server import PostgresqlServer, postgresql_server
@@ -319,7 +319,7 @@ async def test_after_a_restart_of_the_server_nobody_is_dead_who_was_there_before
         one, other = [await Database.open(settings, tmp_path, fleet) for _ in range(2)]
         beats = other.beats
         assert beats is not None
-        await wait_until(lambda: beats.is_sure, what="a missing beat means something")
+        await wait_until(lambda: beats._heartbeat.is_sure, what="a missing beat means something")
         server.stop()
         await asyncio.sleep(2 * fleet.lease_s)
         server.start()
@@ -327,7 +327,7 @@ async def test_after_a_restart_of_the_server_nobody_is_dead_who_was_there_before
         async def is_sure_again() -> bool:
             with suppress(StoreFailed):
                 assert not await other.is_over(one.run_id)
-            return beats.is_sure
+            return beats._heartbeat.is_sure
 
         await wait_until(is_sure_again, what="a missing beat means something once more")
         assert await other.is_over(new_run_id())

@@ -10,7 +10,7 @@ from exai.jobs.durable import DurableJobs
 from exai.jobs.job import State
 from exai.jobs.kinds import Backoff, Done, End, Kind, RunningJob
 from exai.runtime.clock import SystemClock
-from exai.storage.runs import new_run_id
+from exai.storage.fleet.runs import new_run_id
 from support.forked_runs import Order, serve_runs
 
 JOBS = 6

@@ -18,8 +18,8 @@ from exai.jobs.job import Counts, Job, State, check_size, job_id
 from exai.jobs.kinds import Kind, Value
 from exai.runtime.clock import Clock
 from exai.runtime.samples import Sample
+from exai.storage.fleet.runs import FileRuns
 from exai.storage.jobs_file import jobs_connections, needs_maintenance
-from exai.storage.runs import FileRuns
 
 if TYPE_CHECKING:
     from exai.jobs.engine import Engine, Row

@@ -30,8 +30,8 @@ from exai.storage.dialects import statement_limit, write_nothing
 from exai.storage.fault_log import FaultLog
 from exai.storage.faults import FAULTS, DatabaseBusy, Unreachable, Verdict, store_failed, verdict_on
 from exai.storage.fleet.beating import BeatingRuns
+from exai.storage.fleet.runs import FileRuns, Runs, new_run_id
 from exai.storage.group_writer import GroupWriter
-from exai.storage.runs import FileRuns, Runs, new_run_id
 from exai.storage.sqlite import SqliteBackend
 from exai.storage.write_operations import WriteOperation
 

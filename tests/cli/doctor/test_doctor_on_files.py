@@ -19,7 +19,7 @@ from exai.jobs.job import State as JobState
 from exai.jobs.kinds import Done, End, GiveUp, Kind, RunningJob
 from exai.runtime.clock import SystemClock
 from exai.storage.database import Database
-from exai.storage.runs import new_run_id
+from exai.storage.fleet.runs import new_run_id
 from support.shelves import OpenShelf
 from support.waiting import wait_until
 

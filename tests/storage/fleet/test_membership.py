@@ -17,8 +17,8 @@ from exai import config
 from exai.storage.database import Database
 from exai.storage.fleet.heartbeat import Beat, Heartbeat
 from exai.storage.fleet.leases import HOUSEKEEPER
+from exai.storage.fleet.runs import FileRuns, new_run_id
 from exai.storage.fleet.schema import replicas
-from exai.storage.runs import FileRuns, new_run_id
 from exai.storage.write_operations import LockGroup, row_by_row
 from support.postgresql_server import PostgresqlServer
 from support.waiting import wait_until
@@ -260,7 +260,7 @@ async def test_a_lease_whose_row_a_frozen_process_has_locked_keeps_nobody_from_b
     operator = await asyncpg.connect(url.replace("+asyncpg", ""))
     async with operator.transaction():
         await operator.execute("SELECT * FROM leases FOR UPDATE")
-        await wait_until(lambda: waiting.beats.is_sure, what="it beats through a lease")
+        await wait_until(lambda: waiting.beats._heartbeat.is_sure, what="it beats through a lease")
         assert not waiting.keeps_house()
     await wait_until(waiting.keeps_house, what="the lock is free")
     await operator.close()

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, bindparam, delete, insert, select, update
 from exai.runtime.clock import Clock
 from exai.storage.calls.schema import guarded_calls
 from exai.storage.database import Database
+from exai.storage.pruning import BATCH, in_batches
 from exai.storage.write_operations import LockGroup, row_by_row
 
 __all__ = ["WINDOW", "Amounts", "GuardedCalls", "Refused", "Reservation"]
@@ -76,7 +77,8 @@ class GuardedCalls:
         Raises:
             StoreFailed: it is still there.
         """
-        return await self._database.write(_prune, self._clock.utc() - WINDOW)
+        before = self._clock.utc() - WINDOW
+        return await in_batches(lambda: self._database.write(_prune, before))
 
 
 _row = guarded_calls.c
@@ -141,4 +143,5 @@ def _release(connection: Connection, call_id: str) -> None:
 
 @row_by_row(LockGroup.USE)
 def _prune(connection: Connection, before: datetime) -> int:
-    return connection.execute(delete(guarded_calls).where(_row.began_at < before)).rowcount
+    old = select(_row.call_id).where(_row.began_at < before).limit(BATCH)
+    return connection.execute(delete(guarded_calls).where(_row.call_id.in_(old))).rowcount

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, bindparam, delete, or_, select, tuple_, updat
 from exai.runtime.clock import Clock
 from exai.storage.database import Database
 from exai.storage.dialects import insert_if_absent
+from exai.storage.pruning import BATCH, in_batches
 from exai.storage.schema import conversations, exchanges, idempotent_calls
 from exai.storage.write_operations import LockGroup, row_by_row, together
 
@@ -114,7 +115,8 @@ class IdempotentCallTable:
 
     async def prune(self, keep_hours: int) -> int:
         """Delete rows that began more than `keep_hours` ago and belong to no running call; how many there were."""
-        return await self._database.write(_prune, self._clock.utc() - timedelta(hours=keep_hours))
+        before = self._clock.utc() - timedelta(hours=keep_hours)
+        return await in_batches(lambda: self._database.write(_prune, before))
 
 
 _this = (
@@ -177,6 +179,7 @@ def _prune(connection: Connection, moment: datetime) -> int:
     old = (
         select(row.owner, row.idempotency_key)
         .where(row.began_at < moment, ended)
+        .limit(BATCH)
         .with_for_update(skip_locked=True)
     )
     return connection.execute(

@@ -1,7 +1,7 @@
 """The journal: one row per call that asks a provider, begun before it is asked and always ended, with its requests.
 
 A row without an end belongs to a call that runs, or to a process that died; `sweep`
-tells the two apart by the locks of `exai.storage.runs`.
+tells the two apart by `Database.is_over`.
 """
 
 from collections.abc import Sequence
@@ -31,6 +31,7 @@ from exai.storage.calls.requests import INSERT_REQUESTS, rows_of
 from exai.storage.database import Database
 from exai.storage.dialects import ManyRows, insert_if_absent, upsert
 from exai.storage.error_tracking.schema import call_spans
+from exai.storage.pruning import BATCH, in_batches
 from exai.storage.schema import TIMINGS, calls
 from exai.storage.write_operations import LockGroup, all_at_once, row_by_row
 
@@ -195,7 +196,8 @@ class Journal:
 
     async def prune(self, keep_days: int) -> int:
         """Delete ended rows that began more than `keep_days` ago; how many there were."""
-        return await self._database.write(_prune, self._clock.utc() - timedelta(days=keep_days))
+        before = self._clock.utc() - timedelta(days=keep_days)
+        return await in_batches(lambda: self._database.write(_prune, before))
 
 
 _OK: ColumnClause[str] = literal_column("'ok'")
@@ -290,5 +292,5 @@ def _mark_lost(connection: Connection, run_id: str) -> int:
 
 @row_by_row(LockGroup.CLEANING)
 def _prune(connection: Connection, moment: datetime) -> int:
-    old = _free_for_cleaning.where(calls.c.began_at < moment, calls.c.outcome.is_not(None))
+    old = _free_for_cleaning.where(calls.c.began_at < moment, calls.c.outcome.is_not(None)).limit(BATCH)
     return connection.execute(delete(calls).where(calls.c.call_id.in_(old))).rowcount

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 
 from exai.runtime.clock import Clock
 from exai.storage.database import Database
+from exai.storage.pruning import BATCH, in_batches
 from exai.storage.schema import idempotent_calls, tasks
 from exai.storage.write_operations import LockGroup, row_by_row
 
@@ -120,7 +121,8 @@ class TaskTable:
         Raises:
             StoreFailed: none was deleted.
         """
-        return await self._database.write(_prune, self._clock.utc())
+        now = self._clock.utc()
+        return await in_batches(lambda: self._database.write(_prune, now))
 
 
 _COLUMNS = tuple(tasks.c[name] for name in TaskRow.__struct_fields__)
@@ -149,4 +151,5 @@ def _change(connection: Connection, write: tuple[TaskRow, dict[str, Any]]) -> bo
 
 @row_by_row(LockGroup.TASKS)
 def _prune(connection: Connection, now: datetime) -> int:
-    return connection.execute(delete(tasks).where(tasks.c.expires_at <= now)).rowcount
+    expired = select(tasks.c.task_id).where(tasks.c.expires_at <= now).limit(BATCH)
+    return connection.execute(delete(tasks).where(tasks.c.task_id.in_(expired))).rowcount

@@ -20,7 +20,7 @@ from exai.runtime.version import __version__
 from exai.storage.dialects import upsert
 from exai.storage.faults import FAULTS
 from exai.storage.fleet import leases
-from exai.storage.fleet.heartbeat import DRAINING, GONE, SERVING, Beat, Heartbeat
+from exai.storage.fleet.heartbeat import GONE, SERVING, Beat, Heartbeat
 from exai.storage.fleet.schema import replicas
 
 __all__ = ["BeatingRuns", "Transactions"]
@@ -52,8 +52,6 @@ class BeatingRuns:
         self._beating: asyncio.Task[None] | None = None
         self._leads_until = 0.0
         self._may_lead = False
-        self.is_draining = False
-        """Whether its row says that it is to take no more."""
         self.figures: Callable[[], Mapping[str, float]] = dict
         """What the row tells of this process, for whoever looks at the fleet."""
         self.found_over = asyncio.Event()
@@ -84,7 +82,6 @@ class BeatingRuns:
             self._heartbeat.missed()
             raise
         self._leads_until = asked + lease_s if seen.leads else 0.0
-        self.is_draining = seen.state == DRAINING
         if self._heartbeat.saw(seen.now.timestamp(), asked, seen.others):
             self.found_over.set()
 
@@ -94,11 +91,6 @@ class BeatingRuns:
         row = await self._database.read(lambda connection: connection.execute(query).first())
         # A run has a row before anything else names it.
         return row is None or self._heartbeat.is_over(_beat_of(row), row.now.timestamp())
-
-    @property
-    def is_sure(self) -> bool:
-        """Whether it has beaten for long enough to tell that another one does not."""
-        return self._heartbeat.is_sure
 
     def leads(self, role: str) -> bool:
         """Whether this process has a role; it stops having it before another one can begin to."""

@@ -10,8 +10,8 @@ from exai.runtime.clock import Clock
 from exai.storage.database import Database
 from exai.storage.dialects import upsert
 from exai.storage.fleet.heartbeat import GONE, SERVING
+from exai.storage.fleet.runs import tag_of
 from exai.storage.fleet.schema import replicas
-from exai.storage.runs import tag_of
 from exai.storage.write_operations import LockGroup, row_by_row
 
 __all__ = ["ReplicaRow", "Replicas"]

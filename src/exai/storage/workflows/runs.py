@@ -16,6 +16,7 @@ from exai.runtime.clock import Clock
 from exai.storage.database import Database
 from exai.storage.dialects import upsert
 from exai.storage.pages import page_of
+from exai.storage.pruning import BATCH, in_batches
 from exai.storage.schema import workflow_requests, workflow_steps, workflows
 from exai.storage.workflows.evidence import EvidenceRow, EvidenceRows, put_evidence, read_evidence
 from exai.storage.write_operations import LockGroup, row_by_row
@@ -193,7 +194,8 @@ class WorkflowTables:
         """
         if keep_days == 0:
             return 0
-        return await self._database.write(_prune, self._clock.utc() - timedelta(days=keep_days))
+        before = self._clock.utc() - timedelta(days=keep_days)
+        return await in_batches(lambda: self._database.write(_prune, before))
 
     async def _first(self, *conditions: Any) -> Run | None:
         await self._settle()
@@ -277,4 +279,5 @@ _PUT_STEP = upsert(workflow_steps, [name for name in _STEP if name != "step"])
 
 @row_by_row(LockGroup.WORKFLOWS)
 def _prune(connection: Connection, before: datetime) -> int:
-    return connection.execute(delete(workflows).where(workflows.c.updated_at < before)).rowcount
+    old = select(workflows.c.workflow_id).where(workflows.c.updated_at < before).limit(BATCH)
+    return connection.execute(delete(workflows).where(workflows.c.workflow_id.in_(old))).rowcount
