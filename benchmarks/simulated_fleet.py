@@ -15,7 +15,7 @@ from exai.storage.fleet.leases import Lease, turn
 __all__ = ["FleetSimulation", "MemoryBoard", "MemoryReplica"]
 
 STEP_S, BEAT_S, LEASE_S = 1.0, 2.0, 10.0
-STEPS = 60
+STEPS = 50
 QUIET_S = 2 * LEASE_S + 3 * BEAT_S
 
 

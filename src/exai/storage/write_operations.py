@@ -55,7 +55,7 @@ group                rule     operations, with their tables in the order in whic
                               file_uploads; of snapshots commit: blobs, snapshots, file_references, file_uploads;
                               remove: snapshots, file_references, blobs; changes of copies: provider_file_uploads,
                               deletions
-`ERRORS`             alone    count: runs, error_groups, error_fingerprints, error_turns, releases, error_occurrences,
+`ERRORS`             alone    count: replicas, error_groups, error_fingerprints, error_turns, releases, error_occurrences,
                               error_counts, error_callers, calls; recover: calls, then the same; decide, merge, split,
                               prune: those of them that they change. The calls are of this process, or of one that is
                               over, whose rows are written by nobody else;
@@ -72,9 +72,9 @@ group                rule     operations, with their tables in the order in whic
                               baseline_runs, baseline_reports
 ===================  =======  ========================================================================================
 
-Outside the group writer: a migration holds lock 0 of the same kind and expects no daemon (`migrate`); run locks
-(`runs`, `postgresql`) belong to a session, are taken while no transaction is open, and are only tried. Reads lock
-nothing.
+Outside the group writer: a migration holds lock 0 of the same kind and expects no daemon (`migrate`); a beat
+(`fleet.beating`) locks the row of its own run, which the count of a batch of faults of the same process holds as its
+last, and tries the row of a lease without waiting. Reads lock nothing.
 
 A transaction that fails is run again write by write, and each of those is a transaction of one group; a deadlock with
 a stranger, such as an operator's own session, costs a second and no write.

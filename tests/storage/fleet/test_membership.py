@@ -20,6 +20,7 @@ from exai.storage.fleet.leases import HOUSEKEEPER
 from exai.storage.fleet.runs import FileRuns, new_run_id
 from exai.storage.fleet.schema import replicas
 from exai.storage.write_operations import LockGroup, row_by_row
+from support.migrated_databases import migrated_postgresql
 from support.postgresql_server import PostgresqlServer
 from support.waiting import wait_until
 
@@ -189,7 +190,7 @@ async def members(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
     else:
         server: PostgresqlServer = request.getfixturevalue("postgresql")
         name = f"members_{request.node.name.partition('[')[0][-40:]}"
-        begun = DatabaseMembers(server.create_database(name), tmp_path)
+        begun = DatabaseMembers(migrated_postgresql(server, name), tmp_path)
         yield begun
         for database in begun.all:
             await database.close()
@@ -250,7 +251,7 @@ async def test_one_keeps_house_and_another_takes_over(members: Members) -> None:
 async def test_a_lease_whose_row_a_frozen_process_has_locked_keeps_nobody_from_beating(
     postgresql: PostgresqlServer, tmp_path: Path
 ) -> None:
-    url = postgresql.create_database("locked_lease")
+    url = migrated_postgresql(postgresql, "locked_lease")
     members = DatabaseMembers(url, tmp_path)
     keeper = await members.begin()
     await wait_until(keeper.keeps_house, what="one keeps house")

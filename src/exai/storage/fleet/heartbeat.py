@@ -1,10 +1,11 @@
 """Judges by beats who is over. Pure: others bring what the database's clock says, and how much time passed here.
 
-A run is over when its state is `gone`, or when its last beat is older than a lease by the database's time, and
-whoever judges has beaten itself through a whole lease without a gap. An outage of the database stops all beats alike:
-who comes back first finds those of everybody else old, and can say of none that it is dead before a lease has passed
-in which they could have come back as well. A jump of the clock is to an observer what an outage is, and so is time in
-which it stood still itself. The host's clock is compared with nothing but itself.
+A run is over when its state is `gone`, or when its last beat is farther than a lease from the database's time, has
+been known for half a lease without another one, and whoever judges has beaten itself through a whole lease without a
+gap. An outage of the database stops all beats alike: who comes back first finds those of everybody else old, and can
+say of none that it is dead before a lease has passed in which they could have come back as well. A jump of the clock is
+to an observer what an outage is, and so is time in which it stood still itself; a beat that changes is a sign of life,
+whatever it says. The host's clock is compared with nothing but itself.
 """
 
 from collections.abc import Iterable, Mapping
@@ -12,14 +13,18 @@ from types import MappingProxyType
 
 import msgspec
 
-__all__ = ["DRAINING", "GONE", "SERVING", "Beat", "Heartbeat"]
+__all__ = ["GONE", "SERVING", "Beat", "Heartbeat"]
 
 SERVING = "serving"
-DRAINING = "draining"
 GONE = "gone"
 
-LONGEST_GAP = 0.5
-"""Of a lease: between two beats of an observer, for it to have seen what happened in between."""
+HALF = 0.5
+"""Of a lease: the longest gap between two beats of an observer for it to have seen what happened in between, and how
+long a beat has to be known. Who lives beats again within it."""
+MOST_FORMER = 1_000
+"""Beats that are known and in no picture any more; of more, those of long ago are taken for new when they come again."""
+FORGOTTEN_AFTER = 10
+"""Leases that are long ago."""
 
 
 class Beat(msgspec.Struct, frozen=True):
@@ -41,8 +46,8 @@ class Heartbeat:
         `None`: the latest attempt failed."""
         self._latest = (0.0, 0.0)
         self._over: frozenset[str] = frozenset()
-        self._ahead: dict[str, tuple[float, float]] = {}
-        """Beats that are later than now, as a clock that was set back leaves them, and since when they are known."""
+        self._known: dict[str, tuple[float, float]] = {}
+        """Beats by run, and since when they are known, by the clock of this process."""
         self.is_sure = False
         """Whether its own beats succeeded through a whole lease, so that a beat that is missing means something."""
         self.picture: Mapping[str, Beat] = MappingProxyType({})
@@ -61,13 +66,8 @@ class Heartbeat:
         since, since_here = self._since
         self.is_sure = now - since >= self._lease_s and here - since_here >= self._lease_s
         self.picture = MappingProxyType({beat.run_id: beat for beat in beats})
-        self._ahead = {
-            beat.run_id: self._ahead[beat.run_id]
-            if self._ahead.get(beat.run_id, (0.0,))[0] == beat.at and self._since != self._latest
-            else (beat.at, now)
-            for beat in self.picture.values()
-            if beat.at > now
-        }
+        if len(self._known) > len(self.picture) + MOST_FORMER:
+            self._forget(here)
         over = frozenset(beat.run_id for beat in self.picture.values() if self.is_over(beat, now))
         new, self._over = over - self._over, over
         return new
@@ -80,12 +80,21 @@ class Heartbeat:
         """Whether a run is over whose last beat was found at `now`."""
         if beat.state == GONE:
             return True
-        has_seen = self._is_short(now - self._latest[0])
-        return self.is_sure and has_seen and now - self._heard_at(beat, now) > self._lease_s
-
-    def _heard_at(self, beat: Beat, now: float) -> float:
-        at, known_since = self._ahead.get(beat.run_id, (beat.at, now))
-        return beat.at if beat.at <= now else known_since if at == beat.at else now
+        here = self._latest[1]
+        at, known_since = self._known.get(beat.run_id, (None, here))
+        if at != beat.at:
+            self._known[beat.run_id] = (beat.at, here)
+            return False
+        is_known = self._is_short(now - self._latest[0]) and here - known_since >= HALF * self._lease_s
+        return self.is_sure and is_known and abs(now - beat.at) > self._lease_s
 
     def _is_short(self, gap: float) -> bool:
-        return 0 <= gap <= LONGEST_GAP * self._lease_s
+        return 0 <= gap <= HALF * self._lease_s
+
+    def _forget(self, here: float) -> None:
+        oldest = here - FORGOTTEN_AFTER * self._lease_s
+        self._known = {
+            run_id: known
+            for run_id, known in self._known.items()
+            if known[1] > oldest or run_id in self.picture
+        }
