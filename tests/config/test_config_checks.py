@@ -243,6 +243,10 @@ def test_a_public_address_has_no_more_than_a_path(url: str) -> None:
     assert "server.public_url" in refusal(server={"public_url": url}, auth={"mode": "required"})
 
 
+def test_a_lease_that_one_late_beat_ends_is_refused() -> None:
+    assert "at least 8" in refusal(fleet={"beat_s": 2, "lease_s": 7})
+
+
 @pytest.mark.parametrize(
     "place", ["", "s3://", "s3://UPPER", "s3://bucket/", "s3://b/../c", "https://b", "s3:bucket"]
 )

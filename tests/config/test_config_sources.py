@@ -278,6 +278,9 @@ def test_an_override_without_a_value_is_refused_without_quoting_it(load_with: Lo
         (f"logging.level={CANARY}", "one of `debug`, `info`, `warning`, `error`"),
         (f"providers.glm.base_url={CANARY}", "an http or https URL"),
         (f"files.roots=[{CANARY}", "a list of paths"),
+        (f'server.trusted_proxies=["{CANARY}"]', "a list of networks such as `10.1.2.0/24` or addresses"),
+        ('server.trusted_proxies=["0.0.0.0/0"]', "a list of networks such as `10.1.2.0/24` or addresses"),
+        ('server.trusted_proxies=["10.1.2.3/8"]', "a list of networks such as `10.1.2.0/24` or addresses"),
         ("conversations.history_share=1", "a number, above 0, at most 0.9"),
     ],
 )

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import pytest
 
-from support.open_doors import Doors
+from support.open_doors import Doors, open_doors
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 GOOD = "grant_type=refresh_token&refresh_token=good"
@@ -71,6 +71,33 @@ async def test_refused_refresh_tokens_are_counted_by_address(doors: Doors) -> No
     assert (await post(doors, GOOD))[0] == 200, (
         "who shares an address with one that guesses renews all the same"
     )
+
+
+async def guess(doors: Doors, forwarded: str) -> int:
+    guessed = "grant_type=refresh_token&refresh_token=guess"
+    return (await post(doors, guessed, {**FORM, "X-Forwarded-For": forwarded}))[0]
+
+
+async def test_behind_a_proxy_that_is_trusted_refusals_are_counted_by_the_address_that_it_tells() -> None:
+    async with open_doors(server={"trusted_proxies": ["127.0.0.0/8"]}) as doors:
+        for _ in range(3):
+            assert await guess(doors, "203.0.113.7") == 400
+        assert await guess(doors, "203.0.113.7") == 429
+        assert await guess(doors, "198.51.100.1, 203.0.113.7") == 429, (
+            "what the client made up counts for nothing"
+        )
+        assert await guess(doors, "203.0.113.7, 127.0.0.9") == 429, (
+            "another trusted proxy on the way is passed over"
+        )
+        assert await guess(doors, "203.0.113.8") == 400
+
+
+@pytest.mark.parametrize("trusted", [[], ["10.0.0.0/8"]], ids=["nobody", "another"])
+async def test_whom_nobody_trusts_makes_up_no_address(trusted: list[str]) -> None:
+    async with open_doors(server={"trusted_proxies": trusted}) as doors:
+        for number in range(3):
+            assert await guess(doors, f"203.0.113.{number}") == 400
+        assert await guess(doors, "203.0.113.9") == 429
 
 
 async def test_a_client_that_goes_on_with_a_spent_token_guesses_nothing(doors: Doors) -> None:

@@ -17,7 +17,7 @@ from exai.config.calls.tools import Tools
 from exai.config.database import Database
 from exai.config.fleet import Fleet
 from exai.config.providers import CustomModel, CustomProvider, GlmProvider, KimiProvider, Providers
-from exai.config.values import Bytes, Count, Port, Seconds, Section, StorePlace
+from exai.config.values import Bytes, Count, Label, Port, ProxyNetwork, Seconds, Section, StorePlace
 from exai.config.watching.auditor import Auditor
 from exai.config.watching.investigation import Investigation
 from exai.config.watching.logging import Logging
@@ -85,6 +85,13 @@ class Server(Section):
 
     allowed_origins: tuple[str, ...] = ()
     """Browser origins, beside loopback's, that may connect, as `https://host[:port]`."""
+
+    trusted_proxies: Annotated[
+        tuple[ProxyNetwork, ...],
+        Label("a list of networks such as `10.1.2.0/24` or addresses, none of them everybody's"),
+    ] = ()
+    """Proxies in front. Of them alone `X-Forwarded-For` (its right-most address that is none of theirs) and
+    `X-Forwarded-Proto` are believed, for refusals and logs."""
 
     drain_s: Seconds = 20.0
     """How long running calls may finish after SIGTERM before they get a definite, retriable error."""

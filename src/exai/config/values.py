@@ -24,6 +24,7 @@ __all__ = [
     "Label",
     "Port",
     "Price",
+    "ProxyNetwork",
     "Seconds",
     "Section",
     "StorePlace",
@@ -66,6 +67,17 @@ StorePlace = Annotated[
     StringConstraints(pattern=r"^(folder|s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9._-]+)*)$"),
     Label("`folder` or `s3://BUCKET/PREFIX`"),
 ]
+
+
+def _proxy_network(text: str) -> str:
+    """Refuse what is no network, and one that has every address: then anybody could say that he is somebody else."""
+    network = ipaddress.ip_network(text)
+    if network.prefixlen == 0:
+        raise ValueError("everybody")
+    return str(network)
+
+
+ProxyNetwork = Annotated[str, AfterValidator(_proxy_network)]
 
 
 class Section(BaseModel):

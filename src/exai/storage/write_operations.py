@@ -55,13 +55,14 @@ group                rule     operations, with their tables in the order in whic
                               file_uploads; of snapshots commit: blobs, snapshots, file_references, file_uploads;
                               remove: snapshots, file_references, blobs; changes of copies: provider_file_uploads,
                               deletions
-`ERRORS`             alone    count: replicas, error_groups, error_fingerprints, error_turns, releases, error_occurrences,
-                              error_counts, error_callers, calls; recover: calls, then the same; decide, merge, split,
-                              prune: those of them that they change. The calls are of this process, or of one that is
-                              over, whose rows are written by nobody else;
+`ERRORS`             alone    count: replicas, error_groups, error_fingerprints, error_turns, releases,
+                              error_occurrences, error_counts, error_callers, calls; recover: calls, then the same;
+                              decide, merge, split, prune: those of them that they change. The calls are of this
+                              process, or of one that is over, whose rows are written by nobody else; begin and end a
+                              replica: replicas;
                               of investigations ask: error_groups (read), investigations; begin, note, postpone,
-                              cancel: investigations; finish: evidence, error_occurrences, investigations;
-                              prune: evidence
+                              cancel: investigations; finish: evidence, error_occurrences, investigations; prune:
+                              evidence
 `AUDITOR`            alone    see, change and end quiet observations: auditor_observations; keep a window:
                               auditor_windows; prune: auditor_windows, auditor_observations
 `CLEANING`           no wait  prune: idempotent_calls, calls; mark lost calls: calls;

@@ -22,7 +22,7 @@ HALF = 0.5
 """Of a lease: the longest gap between two beats of an observer for it to have seen what happened in between, and how
 long a beat has to be known. Who lives beats again within it."""
 MOST_FORMER = 1_000
-"""Beats that are known and in no picture any more; of more, those of long ago are taken for new when they come again."""
+"""Beats that are known and in no picture any more; of more, those of long ago are forgotten, and new if they come."""
 FORGOTTEN_AFTER = 10
 """Leases that are long ago."""
 
