@@ -32,6 +32,7 @@ from exai.storage.error_tracking.schema import error_counts, error_occurrences, 
 from exai.storage.schema import calls
 from support.queued_writes import commit_queued
 from support.tracked_faults import Tracked, opened, raised_in, tracked
+from support.waiting import wait_until
 
 NOW = datetime(2026, 11, 30, 12, 30, tzinfo=UTC).timestamp()
 
@@ -453,7 +454,7 @@ asyncio.run(main())
 
 @pytest.mark.parametrize("at", [2, 3, 99])
 async def test_after_a_kill_at_any_commit_the_counts_equal_the_journal(
-    at: int, database: Database, database_settings: config.Database, tmp_path: Path
+    at: int, database_settings: config.Database, tmp_path: Path
 ) -> None:
     assert database_settings.url is not None
     program = KILLED.format(
@@ -464,12 +465,21 @@ async def test_after_a_kill_at_any_commit_the_counts_equal_the_journal(
     )
     child = await asyncio.create_subprocess_exec(sys.executable, "-c", program)
     assert await child.wait() == -signal.SIGKILL
+    database = await Database.open(database_settings, tmp_path, config.Fleet(beat_s=0.1, lease_s=1))
     process = await tracked(database)
-    await Journal(database, SystemClock()).sweep()
-    await process.recovery.run()
-    await process.recovery.run()
     failed = await database.read(lambda c: c.scalar(select(func.count()).select_from(calls)))
-    assert sum(group.seen for group in await process.counted()) == failed
+
+    async def seen() -> int:
+        await Journal(database, SystemClock()).sweep()
+        await process.recovery.run()
+        return sum(group.seen for group in await process.counted())
+
+    async def has_counted_all() -> bool:
+        return await seen() == failed
+
+    await wait_until(has_counted_all, what="the dead process' calls are counted")
+    assert await seen() == failed
+    await database.close()
 
 
 async def test_groups_are_in_the_order_of_what_their_failed_calls_cost(database: Database) -> None:

@@ -81,7 +81,6 @@ async def open_storage(settings: Settings, metrics: Metrics, clock: Clock) -> As
     try:
         if database.beats is not None:
             database.beats.compete()
-            await database.show_alive()
         metrics.read_samples(database.samples)
         journal = Journal(database, clock)
         if lost := await journal.sweep():

@@ -14,8 +14,8 @@ from exai.config.auth import Auth, Issuer
 from exai.config.calls.errors import Errors
 from exai.config.calls.guards import Guards
 from exai.config.calls.tools import Tools
-from exai.config.database import Database
-from exai.config.fleet import Fleet
+from exai.config.keeping.database import Database
+from exai.config.keeping.fleet import Fleet
 from exai.config.providers import CustomModel, CustomProvider, GlmProvider, KimiProvider, Providers
 from exai.config.values import Bytes, Count, Label, Port, ProxyNetwork, Seconds, Section, StorePlace
 from exai.config.watching.auditor import Auditor

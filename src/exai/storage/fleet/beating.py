@@ -71,13 +71,12 @@ class BeatingRuns:
         """Beat now.
 
         Raises:
-            OSError, SQLAlchemyError: the server is out of reach, or answers too late.
+            OSError, SQLAlchemyError: the server is out of reach.
         """
         asked, lease_s = asyncio.get_running_loop().time(), self._settings.lease_s
         beat = _Beat(self._run_id, msgspec.json.encode(self.figures()).decode(), self._may_lead, lease_s)
         try:
-            async with asyncio.timeout(max(self._settings.beat_s, LEAST_DEADLINE_S)):
-                seen = await self._database.transact(beat.write)
+            seen = await self._database.transact(beat.write)
         except BaseException:
             self._heartbeat.missed()
             raise
@@ -115,7 +114,8 @@ class BeatingRuns:
             await asyncio.sleep(self._settings.beat_s)
             # The reads and writes of an outage tell of it.
             with suppress(*FAULTS):
-                await self.keep()
+                async with asyncio.timeout(max(self._settings.beat_s, LEAST_DEADLINE_S)):
+                    await self.keep()
 
 
 class _Seen(msgspec.Struct, frozen=True):

@@ -1,0 +1,1 @@
+"""Settings of where EXAI keeps what it keeps, and who shares it."""
