@@ -34,6 +34,8 @@ SUMMARIES: Mapping[str, str] = MappingProxyType(
         "config": "Print every setting and where it came from; secrets are masked.",
         "doctor": "Check keys, clock, schema, permissions, ports, providers and identity; say how to fix a problem.",
         "migrate": "Bring the database to the schema that this version needs. Back it up first.",
+        "backup": "Write database, stored files, jobs and signing keys into one private file.",
+        "restore": "Put a backup into a data folder without a database, and compare its rows with its bytes.",
         "usage": "List calls, tokens and cost by caller and model, or under which names tools were called.",
         "baseline": "Collect how fast EXAI is over a while, see what makes it slow, and compare two such times.",
         "compare": "Compare models through the running daemon: speed, success, cost.",
@@ -53,6 +55,8 @@ SUMMARIES: Mapping[str, str] = MappingProxyType(
 _MODULES: Mapping[str, str] = MappingProxyType(
     {
         "token": "identity.token",
+        "backup": "keeping.backup",
+        "restore": "keeping.restore",
         "keys": "identity.keys",
         "files": "files.group",
         "workflows": "workflows.group",

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 else:
     postgresql = LaterModule("exai.storage.postgresql")
 
-__all__ = ["Database", "Schema", "inspect_schema", "migrate_database"]
+__all__ = ["Database", "Schema", "inspect_schema", "migrate_database", "sqlite_file"]
 
 P = TypeVar("P")
 R = TypeVar("R")
@@ -318,6 +318,16 @@ def _backend(settings: config.Database, data_dir: Path, fleet: config.Fleet) -> 
         return _sqlite(place, "data_dir" if settings.url is None else "database.url")
     backend = postgresql.PostgresqlBackend(place.set(drivername="postgresql+asyncpg"))
     return backend, BeatingRuns(backend, fleet)
+
+
+def sqlite_file(settings: config.Database, data_dir: Path) -> Path | None:
+    """Return where the SQLite file of these settings is; `None` where they name a server.
+
+    Raises:
+        StartFault: `database.url` is not a URL of a database that EXAI knows.
+    """
+    place = _place(settings, data_dir)
+    return place if isinstance(place, Path) else None
 
 
 def _place(settings: config.Database, data_dir: Path) -> Path | URL:

@@ -1,0 +1,1 @@
+"""Backups of a SQLite installation, and putting one back."""

@@ -1,0 +1,1 @@
+"""Copies of a SQLite database: whole ones, and rows in another database."""
