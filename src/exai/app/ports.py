@@ -75,6 +75,7 @@ def build_ports(services: Services, settings: Settings, origins: Mapping[str, st
     )
     errors = build_errors_port(services, settings, mcp)
     services.monitoring.metrics.read_samples(mcp.samples)
+    _tell_others(services, mcp)
     asking = services.asking
     reachability = Reachability(asking.router.providers, asking.breakers, services.clock)
     reachability.watch(bus)
@@ -83,6 +84,15 @@ def build_ports(services: Services, settings: Settings, origins: Mapping[str, st
     operations = _operations(services, settings, dashboard)
     app = PortWithFeed(operations, dashboard.feed(operations))
     return Ports(mcp, operations, app, errors, readiness, reachability)
+
+
+def _tell_others(services: Services, mcp: McpDoors) -> None:
+    """Have the row of this process say how busy it is, where others see it."""
+    if (beats := services.storage.database.beats) is not None:
+        beats.samples = lambda: {
+            "running_calls": len(services.monitoring.running_calls),
+            "sessions": mcp.sessions.statistics().sessions,
+        }
 
 
 def mcp_server(services: Services, settings: Settings, amend: Amend | None = None) -> EngineServer:

@@ -52,7 +52,7 @@ class BeatingRuns:
         self._beating: asyncio.Task[None] | None = None
         self._leads_until = 0.0
         self._may_lead = False
-        self.figures: Callable[[], Mapping[str, float]] = dict
+        self.samples: Callable[[], Mapping[str, float]] = dict
         """What the row tells of this process, for whoever looks at the fleet."""
         self.found_over = asyncio.Event()
         """Set when a run turned out to be over."""
@@ -74,7 +74,7 @@ class BeatingRuns:
             OSError, SQLAlchemyError: the server is out of reach.
         """
         asked, lease_s = asyncio.get_running_loop().time(), self._settings.lease_s
-        beat = _Beat(self._run_id, msgspec.json.encode(self.figures()).decode(), self._may_lead, lease_s)
+        beat = _Beat(self._run_id, msgspec.json.encode(self.samples()).decode(), self._may_lead, lease_s)
         try:
             seen = await self._database.transact(beat.write)
         except BaseException:
@@ -129,14 +129,14 @@ class _Beat(msgspec.Struct, frozen=True):
     """What one beat writes and reads."""
 
     run_id: str
-    figures: str
+    samples: str
     may_lead: bool
     lease_s: float
 
     def write(self, connection: Connection) -> _Seen:
         now = connection.execute(_NOW).scalar_one()
         known_for = timedelta(seconds=max(KNOWN_FOR_S, 3 * self.lease_s))
-        row = {"run_id": self.run_id, "began_at": now, "beat_at": now, "figures": self.figures}
+        row = {"run_id": self.run_id, "began_at": now, "beat_at": now, "samples": self.samples}
         _BEAT.execute(connection, _COMMAND | row)
         beats = [
             _beat_of(each) for each in connection.execute(_FIND.where(replicas.c.beat_at > now - known_for))
@@ -159,7 +159,7 @@ _COMMAND = {
 
 _NOW = select(func.clock_timestamp())
 _FIND = select(replicas.c.run_id, replicas.c.state, replicas.c.beat_at, func.clock_timestamp().label("now"))
-_BEAT = upsert(replicas, ("beat_at", "figures"))
+_BEAT = upsert(replicas, ("beat_at", "samples"))
 """The first one writes the row, and so does the next one if an operator or a fail-over lost it."""
 
 

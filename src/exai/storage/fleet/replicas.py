@@ -29,7 +29,7 @@ class ReplicaRow(msgspec.Struct, frozen=True):
     state: str
     began_at: datetime
     beat_at: datetime
-    figures: str
+    samples: str
 
     @property
     def ended_at(self) -> datetime | None:

@@ -19,7 +19,7 @@ replicas = Table(
     Column("state", Text, nullable=False),  # serving, draining or gone
     Column("began_at", UtcDateTime, nullable=False),
     Column("beat_at", UtcDateTime, nullable=False),  # of one that is gone: when it ended
-    Column("figures", StorableText, nullable=False),  # JSON, numbers by name
+    Column("samples", StorableText, nullable=False),  # JSON, numbers by name
     Column("fault_batch", Integer, nullable=False),  # the last batch of faults that this run has counted
     Index(None, "tag", unique=True),
     Index(None, "began_at"),

@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 COPY = """
-INSERT INTO replicas (run_id, tag, release, settings_digest, host, state, began_at, beat_at, figures, fault_batch)
+INSERT INTO replicas (run_id, tag, release, settings_digest, host, state, began_at, beat_at, samples, fault_batch)
 SELECT run_id, substr(run_id, length(run_id) - 7), release, settings_digest, host,
        CASE WHEN ended IS NULL THEN 'serving' ELSE 'gone' END, started, coalesce(ended, heartbeat), '{}', fault_batch
 FROM runs
@@ -31,7 +31,7 @@ def upgrade() -> None:
         sa.Column("state", sa.Text, nullable=False),
         sa.Column("began_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("beat_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("figures", sa.Text, nullable=False),
+        sa.Column("samples", sa.Text, nullable=False),
         sa.Column("fault_batch", sa.Integer, nullable=False),
         sa.PrimaryKeyConstraint("run_id", name="pk_replicas"),
     )
