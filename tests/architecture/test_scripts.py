@@ -11,7 +11,7 @@ from support.checkouts import Checkout
 ROOT = Path(__file__).parents[2]
 COMMANDS = [
     ROOT / "scripts" / name
-    for name in ("bench", "check", "release", "screenshots", "serve", "status", "test")
+    for name in ("bench", "check", "image", "release", "screenshots", "serve", "status", "test")
 ] + [ROOT / ".ci" / "run"]
 LONGEST = 25
 ALL_TESTS = [
