@@ -80,6 +80,18 @@ async def test_a_duty_runs_again_its_interval_after_the_end_of_a_run() -> None:
     assert (record.runs, record.seconds, record.failures) == (2, 4, 0)
 
 
+async def test_rows_that_a_duty_removes_are_added_up() -> None:
+    found = iter((7, 0, 5))
+
+    async def prune() -> int:
+        return next(found)
+
+    pruning = scheduler()
+    record = await run_for(35, Duty(name="prune", run=prune, every_s=10, removes=True), pruning)
+    assert (record.runs, record.removed) == (3, 12)
+    assert [sample.value for sample in pruning.samples() if sample.name == "duty_removed_rows"] == [12]
+
+
 async def test_what_is_due_at_start_runs_at_once() -> None:
     diary = Diary()
     await run_for(25, Duty(name="tidy", run=diary.run, every_s=10, at_start=True), scheduler())

@@ -73,7 +73,7 @@ NOTICES_S = 5.0
 JOBS_S = 15.0
 """How soon the jobs of a process that ended are recovered by another one."""
 
-_Housekeeping = partial(Duty, every_s=FEW_TIMES_A_DAY_S, at_start=True, role="housekeeper")
+_Housekeeping = partial(Duty, every_s=FEW_TIMES_A_DAY_S, at_start=True, role="housekeeper", removes=True)
 """Deletes what is past its age."""
 
 
@@ -189,7 +189,9 @@ def job_duties(jobs: DurableJobs, deletions: UploadDeletions, condemned: asyncio
             at_start=True,
             role="housekeeper",
         ),
-        _Housekeeping(name="delete_unused_uploads", run=partial(deletions.delete_unused, jobs)),
+        _Housekeeping(
+            name="delete_unused_uploads", run=partial(deletions.delete_unused, jobs), removes=False
+        ),
     )
 
 

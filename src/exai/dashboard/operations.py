@@ -81,7 +81,7 @@ def operations_port(
             *overview.routes(),
             *SignIn(identity.tickets, browsers, authenticator.attempts).routes(),
             *Administration(identity.authority).routes(),
-            *ErrorGroups(errors).routes(),
+            *ErrorGroups(errors, clock).routes(),
             *further,
         ],
         door=Door.OPERATIONS,

@@ -14,6 +14,7 @@ from exai.error_tracking.reports import Report, report_on
 from exai.error_tracking.states import DecisionRefused, is_escalating
 from exai.errors import ToolFault
 from exai.runtime.clock import Clock
+from exai.storage.dashboard.groups_then import GroupsThen, GroupThen, SortThen
 from exai.storage.dashboard.sums import DashboardSums
 from exai.storage.database import Database
 from exai.storage.error_tracking.comparison import Comparison
@@ -115,6 +116,7 @@ class Console:
         self._changed = changed
         self._groups = GroupTables(database, clock)
         self._sums = DashboardSums(database)
+        self._then = GroupsThen(database)
         self._projects = ProjectTables(database, clock)
         self._comparison = Comparison(database)
         self._samples = SampleTable(database)
@@ -160,6 +162,16 @@ class Console:
             )
             for group in groups
         ]
+
+    async def listed_then(
+        self, at: datetime, *, state: State | None, matching: str, sort: SortThen, most: int
+    ) -> list[GroupThen]:
+        """List groups as they were at an earlier moment.
+
+        Raises:
+            StoreFailed: the database is out of reach.
+        """
+        return await self._then.listed(at, state=state, matching=matching, order=sort, most=most)
 
     async def shown(self, number: int) -> GroupDetails:
         """Show one group, with the report on it.
@@ -276,22 +288,24 @@ class Console:
         try:
             group = await self._groups.decide(number, change, version=version, actor=actor, note=note)
         except StaleVersion:
-            now = await self._found(number)
-            raise DecisionRefused(
-                f"E-{number} was changed by somebody else: it is {now.state} (version {now.version}). "
-                "Look at it again, and decide on that version."
-            ) from None
+            raise await self._stale(number) from None
         self._changed()
         return await self._line_of(group, number)
 
-    async def merge(self, into: int, others: Sequence[int], *, actor: str, note: str = "") -> GroupLine:
+    async def merge(
+        self, into: int, others: Sequence[int], *, actor: str, note: str = "", version: int | None = None
+    ) -> GroupLine:
         """Move all that other groups gathered, and will, into one.
 
         Raises:
             UnknownGroup: one of them is not there.
+            DecisionRefused: it was changed since `version`.
             StoreFailed: nothing was changed.
         """
-        group = await self._groups.merge(into, others, actor=actor, note=note)
+        try:
+            group = await self._groups.merge(into, others, actor=actor, note=note, version=version)
+        except StaleVersion:
+            raise await self._stale(into) from None
         if group is None:
             names = ", ".join(f"E-{number}" for number in (into, *others))
             raise UnknownGroup(
@@ -300,14 +314,20 @@ class Console:
         self._changed()
         return await self._line_of(group, into)
 
-    async def split(self, number: int, hash_: str, *, actor: str, note: str = "") -> GroupLine:
+    async def split(
+        self, number: int, hash_: str, *, actor: str, note: str = "", version: int | None = None
+    ) -> GroupLine:
         """Move one fingerprint of a group, with what it gathered, into a group of its own; return that one.
 
         Raises:
             UnknownGroup: there is no such group, or no such fingerprint beside another one.
+            DecisionRefused: it was changed since `version`.
             StoreFailed: nothing was changed.
         """
-        group = await self._groups.split(number, hash_, actor=actor, note=note)
+        try:
+            group = await self._groups.split(number, hash_, actor=actor, note=note, version=version)
+        except StaleVersion:
+            raise await self._stale(number) from None
         if group is None:
             await self._found(number)
             raise UnknownGroup(
@@ -316,6 +336,13 @@ class Console:
             )
         self._changed()
         return await self._line_of(group, number)
+
+    async def _stale(self, number: int) -> DecisionRefused:
+        now = await self._found(number)
+        return DecisionRefused(
+            f"E-{number} was changed by somebody else: it is {now.state} (version {now.version}). "
+            "Look at it again, and decide on that version."
+        )
 
     async def _found(self, number: int) -> GroupRow:
         group = await self._groups.find(number)

@@ -58,9 +58,12 @@ class Decision(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             StoreFailed: nothing was changed.
         """
         if self.decision == "merge":
-            return await console.merge(number, list(map(number_of, self.groups)), actor=actor, note=self.note)
+            others = list(map(number_of, self.groups))
+            return await console.merge(number, others, actor=actor, note=self.note, version=self.version)
         if self.decision == "split":
-            return await console.split(number, self.fingerprint, actor=actor, note=self.note)
+            return await console.split(
+                number, self.fingerprint, actor=actor, note=self.note, version=self.version
+            )
         return await console.decide(number, self._change, version=self.version, actor=actor, note=self.note)
 
     def _change(self, group: GroupRow) -> Change:

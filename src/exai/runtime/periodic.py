@@ -79,6 +79,8 @@ class Duty:
     """How long the pauses after failures may get, if that is longer than `every_s`."""
     wake: asyncio.Event | None = None
     """Makes a run due at once, whenever it is set; the scheduler clears it."""
+    removes: bool = False
+    """Whether a run returns how many rows it removed."""
 
     def retry_after_s(self, failures: int) -> float:
         """Return the pause after this many failures in a row."""
@@ -101,6 +103,8 @@ class DutyRecord:
     """Code or class of the latest failure; `None` when the latest run went well."""
     seconds: float = 0.0
     """In all runs."""
+    removed: int = 0
+    """Rows, in all runs; for duties that remove some."""
     is_standby: bool = False
     """Whether another process has the role."""
 
@@ -146,6 +150,10 @@ class Scheduler:
             yield Sample("duty_runs", "Runs of background duties.", record.runs, labels, is_total=True)
             yield Sample("duty_failures", "Of these, failed.", record.failures, labels, is_total=True)
             yield Sample("duty_seconds", "Time spent in runs.", record.seconds, labels, is_total=True)
+            if record.duty.removes:
+                yield Sample(
+                    "duty_removed_rows", "Rows that runs removed.", record.removed, labels, is_total=True
+                )
 
     async def _repeat(self, record: DutyRecord) -> None:
         duty = record.duty
@@ -165,7 +173,9 @@ class Scheduler:
             record.is_standby = duty.role is not None and not self._leader.leads(duty.role)
             if record.is_standby:
                 return
-            await duty.run()
+            result = await duty.run()
+            if duty.removes and isinstance(result, int):
+                record.removed += result
         except Exception as error:  # noqa: BLE001 - a task's root: the next run tries again
             self._note_failure(record, error)
         else:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exai.dashboard.calls.terms import LONGEST, Jump, Search, read_search
+from exai.dashboard.calls.terms import CLOSED, LONGEST, Jump, Search, read_search
 from exai.errors import BadArguments
 from exai.storage.dashboard.call_search import Condition
 
@@ -48,6 +48,13 @@ REFUSED = (
     "took:>5k",
     "cost:>5s",
     "emulated:perhaps",
+    "emulated:yes,no",
+    "emulated:*",
+    "outcome:nope",
+    "outcome:ok,nope",
+    "-outcome:OK",
+    "outcome:[o]k",
+    "door:window",
     'client:"open',
     'tool:chat"',
     "x" * (LONGEST + 1),
@@ -65,6 +72,19 @@ def test_a_search_is_read(text: str) -> None:
 def test_what_is_no_search_is_refused_with_a_sentence(text: str) -> None:
     with pytest.raises(BadArguments, match=r"^q: .*\.$"):
         read_search(text)
+
+
+def test_a_term_of_which_all_values_are_known_names_them() -> None:
+    with pytest.raises(BadArguments) as refused:
+        read_search("outcome:nope")
+    assert str(refused.value) == (
+        "q: There is no `outcome:nope`. There are `outcome:ok`, `outcome:failed`, `outcome:timed_out`, "
+        "`outcome:cancelled`, `outcome:lost`, `outcome:running`."
+    )
+    for field, values in CLOSED.items():
+        for value in values:
+            assert read_search(f"{field}:{value}").conditions[0].field == field
+    assert read_search("outcome:*ed,ok").conditions[0].values == ("*ed", "ok")
 
 
 @given(st.text(max_size=60))

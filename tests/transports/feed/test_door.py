@@ -257,8 +257,8 @@ async def test_a_message_that_is_no_wish_closes_it_with_a_sentence(start_in_proc
             code, reason = await closing(daemon.operations, message)
             assert code == 1008, message[:40]
             assert reason.endswith("."), message[:40]
-        code, _ = await closing(daemon.operations, b"live")
-        assert code == 1003
+        binary = await closing(daemon.operations, b'{"want": ["live"]}')
+        assert binary == (1003, 'Say what you want in a text frame: {"want": ["live"]}.')
 
 
 async def test_who_wants_nothing_in_time_is_closed(start_in_process: StartInProcess) -> None:

@@ -111,7 +111,14 @@ class Investigations:
         """Begin and run investigations within this scope, unless they are off, and delete what ended long ago."""
         prune = partial(self._tables.prune, keep_days)
         duties = [
-            Duty(name="prune_evidence", run=prune, every_s=PRUNE_S, at_start=True, role="housekeeper"),
+            Duty(
+                name="prune_evidence",
+                run=prune,
+                every_s=PRUNE_S,
+                at_start=True,
+                role="housekeeper",
+                removes=True,
+            ),
         ]
         if self._mode == "off":
             async with scheduler.running(*duties):

@@ -107,7 +107,14 @@ async def open_fault_tracking(
             role="housekeeper",
         ),
         Duty(name="follow_error_groups", run=following.run, every_s=FOLLOW_S, at_start=True, wake=follow),
-        Duty(name="prune_faults", run=retention.prune, every_s=PRUNE_S, at_start=True, role="housekeeper"),
+        Duty(
+            name="prune_faults",
+            run=retention.prune,
+            every_s=PRUNE_S,
+            at_start=True,
+            role="housekeeper",
+            removes=True,
+        ),
     )
     try:
         async with scheduler.running(*duties):

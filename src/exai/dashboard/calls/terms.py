@@ -7,18 +7,26 @@ without a colon is a tool, a model, a caller, an error or an outcome.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from fnmatch import fnmatchcase
 from typing import Literal, cast, get_args
 
 import msgspec
 
+from exai.callers import Door
 from exai.errors import BadArguments
 from exai.storage.dashboard.call_search import Condition, Field
 
-__all__ = ["Jump", "Search", "read_search"]
+__all__ = ["CLOSED", "Jump", "Search", "read_search"]
 
 LONGEST = 500
 MOST_TERMS = 20
+CLOSED: Mapping[str, tuple[str, ...]] = {
+    "outcome": ("ok", "failed", "timed_out", "cancelled", "lost", "running"),
+    "door": tuple(Door),
+    "emulated": ("yes", "no"),
+}
+"""Terms of which all values are known, so that a slip is told and does not find nothing."""
 NUMERIC = frozenset({"took", "first", "cost", "tokens", "requests"})
 FIELDS = tuple(name for name in get_args(Field) if name != "word")
 LISTED = "Terms are `tool:`, `outcome:`, `model:`, `provider:`, `caller:`, `client:`, `door:`, `error:`, \
@@ -104,14 +112,24 @@ def _condition(field: str, value: str, *, negated: bool) -> Condition:
         raise BadArguments(f"q: There is no term `{field}:`. {LISTED}")
     if field in NUMERIC:
         return _number(field, value, negated=negated)
-    if field == "emulated":
-        if value not in {"yes", "no"}:
-            raise BadArguments("q: Write `emulated:yes` or `emulated:no`.")
-        return Condition("emulated", ">=" if value == "yes" else "<", number=1.0, negated=negated)
     values = tuple(each for each in value.split(",") if each)
     if not values:
         raise BadArguments(f"q: `{field}:` lacks its value. {LISTED}")
+    if field in CLOSED:
+        _check_values(field, values)
+    if field == "emulated":
+        if len(values) > 1 or "*" in values[0]:
+            raise BadArguments("q: Write `emulated:yes` or `emulated:no`; without the term both are found.")
+        return Condition("emulated", ">=" if values == ("yes",) else "<", number=1.0, negated=negated)
     return Condition(cast("Field", field), values=values, negated=negated)
+
+
+def _check_values(field: str, values: tuple[str, ...]) -> None:
+    known = CLOSED[field]
+    for value in values:
+        if not any(fnmatchcase(each, value.replace("[", "[[]").replace("?", "[?]")) for each in known):
+            named = ", ".join(f"`{field}:{each}`" for each in known)
+            raise BadArguments(f"q: There is no `{field}:{ascii(value)[1:-1][:40]}`. There are {named}.")
 
 
 def _number(field: str, value: str, *, negated: bool) -> Condition:

@@ -7,6 +7,7 @@ from starlette.responses import JSONResponse, Response
 
 from exai.auth.scopes import MODELS
 from exai.callers import Caller, Door
+from exai.dashboard.controls.replicas import elsewhere
 from exai.dashboard.controls.rows import control, log_control
 from exai.dashboard.json_bodies import SMALL
 from exai.dispatch.dispatcher import Dispatcher
@@ -14,6 +15,7 @@ from exai.errors import CircuitOpen, UnknownModel
 from exai.routing.breaker import Breaker, Breakers, State
 from exai.routing.router import ModelRouter
 from exai.runtime.clock import Clock
+from exai.storage.fleet.replicas import Replicas
 from exai.web.requests import AuthorizedRequest
 from exai.web.routes import Route
 
@@ -38,8 +40,11 @@ class _Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class BreakerControls:
     """The routes of breakers."""
 
-    def __init__(self, breakers: Breakers, router: ModelRouter, dispatcher: Dispatcher, clock: Clock) -> None:
+    def __init__(
+        self, breakers: Breakers, router: ModelRouter, dispatcher: Dispatcher, runs: Replicas, clock: Clock
+    ) -> None:
         self._breakers = breakers
+        self._runs = runs
         self._router = router
         self._dispatcher = dispatcher
         self._clock = clock
@@ -64,6 +69,7 @@ class BreakerControls:
             if is_open
             else f"The breaker of {asked.model} was closed already; nothing was done."
         )
+        sentence += await elsewhere(self._runs, "breakers")
         return JSONResponse({"result": "closed" if is_open else "already_closed", "told": sentence})
 
     async def _probe(self, request: AuthorizedRequest) -> Response:

@@ -5,8 +5,10 @@ from collections.abc import Awaitable, Callable
 
 from starlette.responses import JSONResponse, Response
 
+from exai.dashboard.controls.replicas import elsewhere
 from exai.dashboard.controls.rows import control, log_control
 from exai.errors import BadArguments
+from exai.storage.fleet.replicas import Replicas
 from exai.web.requests import AuthorizedRequest
 from exai.web.routes import Route
 
@@ -21,8 +23,9 @@ EndSession = Callable[[str], Awaitable[bool]]
 class SessionControls:
     """The route that ends sessions."""
 
-    def __init__(self, end: EndSession) -> None:
+    def __init__(self, end: EndSession, runs: Replicas) -> None:
         self._end = end
+        self._runs = runs
 
     def routes(self) -> list[Route]:
         """List the rows for the table of the port."""
@@ -39,6 +42,7 @@ class SessionControls:
             "is forgotten."
             if ended
             else "There is no such session here any more; nothing was done."
+            + await elsewhere(self._runs, "sessions")
         )
         result = "ended" if ended else "already_over"
         return JSONResponse({"session": name, "result": result, "told": sentence})

@@ -86,6 +86,7 @@ def _duty(record: DutyRecord) -> dict[str, Any]:
         "duty": record.duty.name,
         "runs": record.runs,
         "elsewhere": record.is_standby,
+        "removed": record.removed if record.duty.removes else None,
         "failed_in_a_row": record.failures_in_a_row,
         "error": record.last_error,
     }

@@ -15,10 +15,12 @@ from exai.routing.breaker import Breakers, State
 from exai.runtime.clock import Clock
 from exai.storage.auditor.observations import Observation
 from exai.storage.dashboard.sums import DashboardSums
+from exai.storage.fleet.replicas import Replicas
 
 __all__ = ["RunFacts", "Status"]
 
 COUNTS_S = 2.0
+MOST_REPLICAS = 20
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,7 @@ class Status:
     clock: Clock
     checks: Mapping[str, Check]
     sums: DashboardSums
+    runs: Replicas
     spend: SpendOfToday
     auditor_mode: str
     observations: Callable[[], Awaitable[list[Observation]]]
@@ -96,6 +99,7 @@ class Status:
             "check_states": readiness.states,
             "auditor": await self._auditor(),
             "errors_open": await self._open_groups(),
+            "replicas": await self._replicas(),
         }
 
     async def _open_groups(self) -> int | None:
@@ -103,6 +107,17 @@ class Status:
             return (await self.sums.groups_by_state()).get("open", 0)
         except ExaiError:
             return None
+
+    async def _replicas(self) -> list[dict[str, str]] | None:
+        """The other processes on this database, which have calls, sessions and breakers of their own."""
+        try:
+            others = await self.runs.others()
+        except ExaiError:
+            return None
+        return [
+            {"run_id": each.run_id, "host": each.host, "release": each.release}
+            for each in others[:MOST_REPLICAS]
+        ]
 
     async def _auditor(self) -> dict[str, Any]:
         try:

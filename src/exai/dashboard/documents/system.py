@@ -64,7 +64,10 @@ class System:
             "python": platform.python_version(),
             "platform": platform.system(),
             "memory": [{"name": each.name, "unit": each.unit, "value": each.read()} for each in self.held],
-            "duties": to_builtins(self.report.duty_states()),
+            "duties": [
+                {**to_builtins(state), "removed": record.removed if record.duty.removes else None}
+                for state, record in zip(self.report.duty_states(), self.report.duties, strict=True)
+            ],
             "jobs": to_builtins(self.report.jobs_by_state()),
             "series": self.seconds.names,
         }

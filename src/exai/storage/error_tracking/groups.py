@@ -294,23 +294,31 @@ class GroupTables:
             _decide, _Decision(number, change, version, actor, note, self._clock.utc())
         )
 
-    async def merge(self, into: int, others: Sequence[int], *, actor: str, note: str = "") -> GroupRow | None:
+    async def merge(
+        self, into: int, others: Sequence[int], *, actor: str, note: str = "", version: int | None = None
+    ) -> GroupRow | None:
         """Move all that the other groups gathered, and will, into one; `None`: one of them is not there.
 
         Raises:
+            StaleVersion: the group has another version.
             StoreFailed: nothing was changed.
         """
-        return await self._database.write(_merge, (into, tuple(others), actor, note, self._clock.utc()))
+        parameters = into, version, tuple(others), actor, note, self._clock.utc()
+        return await self._database.write(_merge, parameters)
 
-    async def split(self, number: int, hash_: str, *, actor: str, note: str = "") -> GroupRow | None:
+    async def split(
+        self, number: int, hash_: str, *, actor: str, note: str = "", version: int | None = None
+    ) -> GroupRow | None:
         """Move one fingerprint with all that it gathered into a group of its own; return that group.
 
         `None`: there is no such group, or no fingerprint of it begins so, or it has no other one.
 
         Raises:
+            StaleVersion: the group has another version.
             StoreFailed: nothing was changed.
         """
-        return await self._database.write(_split, (number, hash_, actor, note, self._clock.utc()))
+        parameters = number, version, hash_, actor, note, self._clock.utc()
+        return await self._database.write(_split, parameters)
 
 
 _GROUP = tuple(error_groups.c[name] for name in GroupRow.__struct_fields__)
@@ -334,13 +342,19 @@ def _find(connection: Connection, number: int) -> GroupRow | None:
     return None if row is None else _group(row)
 
 
+def _as_looked_at(connection: Connection, number: int, version: int | None) -> GroupRow | None:
+    """Find a group; `version` is the one that somebody decides on, where they say so."""
+    group = _find(connection, number)
+    if group is not None and version not in {None, group.version}:
+        raise StaleVersion
+    return group
+
+
 @row_by_row(LockGroup.ERRORS)
 def _decide(connection: Connection, decision: _Decision) -> GroupRow | None:
-    group = _find(connection, decision.number)
+    group = _as_looked_at(connection, decision.number, decision.version)
     if group is None:
         return None
-    if decision.version not in {None, group.version}:
-        raise StaleVersion
     change = decision.change(group)
     turn = change_state(connection, group, change, at=decision.at, actor=decision.actor, note=decision.note)
     if turn is None:
@@ -350,10 +364,10 @@ def _decide(connection: Connection, decision: _Decision) -> GroupRow | None:
 
 @row_by_row(LockGroup.ERRORS)
 def _merge(
-    connection: Connection, parameters: tuple[int, tuple[int, ...], str, str, datetime]
+    connection: Connection, parameters: tuple[int, int | None, tuple[int, ...], str, str, datetime]
 ) -> GroupRow | None:
-    into, others, actor, note, at = parameters
-    group = _find(connection, into)
+    into, version, others, actor, note, at = parameters
+    group = _as_looked_at(connection, into, version)
     merged = [_find(connection, number) for number in dict.fromkeys(others) if number != into]
     if group is None or not merged:
         return None
@@ -411,9 +425,11 @@ def _absorb(connection: Connection, group: GroupRow, other: GroupRow) -> None:
 
 
 @row_by_row(LockGroup.ERRORS)
-def _split(connection: Connection, parameters: tuple[int, str, str, str, datetime]) -> GroupRow | None:
-    number, hash_, actor, note, at = parameters
-    group = _find(connection, number)
+def _split(
+    connection: Connection, parameters: tuple[int, int | None, str, str, str, datetime]
+) -> GroupRow | None:
+    number, version, hash_, actor, note, at = parameters
+    group = _as_looked_at(connection, number, version)
     if group is None:
         return None
     known = error_fingerprints.c

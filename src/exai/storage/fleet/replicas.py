@@ -1,6 +1,6 @@
 """The rows of replicas: what ran, with which settings, in which state it is, and until when it was alive."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -15,6 +15,9 @@ from exai.storage.fleet.schema import replicas
 from exai.storage.write_operations import LockGroup, row_by_row
 
 __all__ = ["ReplicaRow", "Replicas"]
+
+ALIVE_S = 60.0
+"""A replica whose latest beat is older is shown to nobody as one that serves."""
 
 
 class ReplicaRow(msgspec.Struct, frozen=True):
@@ -77,6 +80,19 @@ class Replicas:
         """
         query = _SELECT.order_by(replicas.c.began_at.desc()).limit(most)
         rows = await self._database.read(lambda connection: connection.execute(query).all())
+        return [ReplicaRow(*row) for row in rows]
+
+    async def others(self) -> list[ReplicaRow]:
+        """Read the other replicas that serve now, the oldest first.
+
+        Raises:
+            StoreFailed: the database is out of reach.
+        """
+        since = self._clock.utc() - timedelta(seconds=ALIVE_S)
+        row = replicas.c
+        query = _SELECT.where(row.beat_at >= since, row.state != GONE, row.run_id != self._database.run_id)
+        in_order = query.order_by(row.began_at)
+        rows = await self._database.read(lambda connection: connection.execute(in_order).all())
         return [ReplicaRow(*row) for row in rows]
 
     async def between(self, began: datetime, ended: datetime) -> list[ReplicaRow]:

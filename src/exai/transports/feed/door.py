@@ -5,9 +5,9 @@
     ← {"topic", "error": {"code", "message", "scope"}}    a topic that the caller may not read
     ← {"topic": "beat", "at"}                             every 5 seconds
 
-Close codes: 4401 the credential has ended, 1008 a message that is none of these, 1012 the daemon stops, 4408 no wish in
-time. A browser has one slot for each topic, the number of the last state that it was sent: one that reads slowly gets
-the newest state next, and one that does not read at all is cut off.
+Close codes: 4401 the credential has ended, 1003 a binary frame, 1008 a message that is none of these, 1012 the daemon
+stops, 4408 no wish in time. A browser has one slot for each topic, the number of the last state that it was sent: one
+that reads slowly gets the newest state next, and one that does not read at all is cut off.
 """
 
 import asyncio
@@ -47,6 +47,7 @@ MOST_WISH_BYTES = 4 * 1024
 MOST_WANTED = 32
 AGAINST_THE_RULES = 1008
 TOO_LATE = 4408
+WISHES = 'Say what you want in a text frame: {"want": ["live"]}.'
 NO_ROOM = PlainRefusal(503, f"{MOST_FEEDS} feeds are open. Close pages that nobody looks at.")
 
 
@@ -116,7 +117,7 @@ class FeedDoor:
             return
         await send({"type": "websocket.accept"})
         self._bus.publish(ConnectionOpened(Door.DASHBOARD, caller))
-        connection = Connection(scope, receive, send, self._settings.send_timeout_s)
+        connection = Connection(scope, receive, send, self._settings.send_timeout_s, texts_alone=WISHES)
         try:
             with (
                 self._traffic.incoming.share(caller.subject) as share,

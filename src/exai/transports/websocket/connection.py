@@ -32,8 +32,14 @@ class Connection:
         send_timeout_s: float,
         *,
         parting_hint: str | None = None,
+        texts_alone: str = "Send JSON-RPC messages as text frames.",
     ) -> None:
-        """Take over the connection; `parting_hint`, in place of the usual, is what the peer reads when EXAI stops."""
+        """Take over the connection.
+
+        Args:
+            parting_hint: in place of the usual, what the peer reads when EXAI stops.
+            texts_alone: what a peer reads that sends a binary frame.
+        """
         self._receive = receive
         self._send = send
         self._protocol = protocol_of(scope)
@@ -41,6 +47,7 @@ class Connection:
         self.reason = "client"
         """Why it ended, as `ConnectionClosed` says it."""
         self._is_over = False
+        self._texts_alone = texts_alone
         if parting_hint is not None:
             self._protocol.parting_hint = parting_hint
 
@@ -54,7 +61,7 @@ class Connection:
             return None
         text: str | None = event.get("text")
         if text is None:
-            await self.refuse(CloseCode.UNSUPPORTED_DATA, "Send JSON-RPC messages as text frames.")
+            await self.refuse(CloseCode.UNSUPPORTED_DATA, self._texts_alone)
         return text
 
     async def refuse(self, code: int, sentence: str) -> None:

@@ -96,5 +96,6 @@ const CALLERS = [
 const DUTIES = [
   { name: "What", isHead: true, cell: (each) => html`<${RowName}>${words(each.duty)}<//>` },
   { name: "Runs", isNumber: true, cell: (each) => count(each.runs) },
+  { name: "Rows removed", isNumber: true, cell: (each) => (isKnown(each.removed) ? count(each.removed) : DASH) },
   { name: "State", cell: (each) => (each.failed_in_a_row ? html`<${Badge} kind="bad">failed ${each.failed_in_a_row} times: ${each.error}<//>` : html`<${Badge} kind="good">${each.elsewhere ? "done by another process" : "in order"}<//>`) },
 ];

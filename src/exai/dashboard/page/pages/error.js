@@ -60,7 +60,7 @@ function Details({ body, again }) {
     <${Hours} hours=${body.hours} />
     <${Occurrences} group=${group.group} latest=${body.latest} />
     <${Section} title="Why it is one group">
-      <ul>${body.grouped_by.map((each) => html`<li key=${each.hash}>Rule ${each.rule}, <span class="id">${each.hash.slice(0, 12)}</span>, seen ${count(each.seen)}: <code>${each.why}</code></li>`)}</ul>
+      <ul>${body.grouped_by.map((each) => html`<li key=${each.hash}>Rule ${each.rule}, <span class="id">${each.hash.slice(0, 12)}</span>, seen ${count(each.seen)}: <code>${each.why}</code>${body.grouped_by.length > 1 && html` <${Split} of=${each} group=${group} again=${again} />`}</li>`)}</ul>
     <//>
     <${Section} title="History">
       <ol class="history">
@@ -98,6 +98,16 @@ function Deciding({ group, again }) {
     ${merged.length > 0 && html`<${Control} label=${`merge ${merged.join(", ")} into it`} sure="Merge: press again" path=${path} body=${{ decision: "merge", version: group.version, groups: merged }} then=${again} />`}
   </div>`;
 }
+
+/** Takes one fingerprint, with what it gathered, out of a group that has several. */
+const Split = ({ of, group, again }) =>
+  html`<${Control}
+    label="Split it off"
+    sure="Make it a group of its own?"
+    path=${`/api/errors/${group.group}/decide`}
+    body=${{ decision: "split", version: group.version, fingerprint: of.hash }}
+    then=${again}
+  />`;
 
 function Hours({ hours }) {
   const seen = new Map(hours.map((each) => [Math.floor(Date.parse(each.hour) / 3_600_000), each]));

@@ -18,23 +18,28 @@ const SORTS = [
   ["cost", "cost of their calls"],
 ];
 
+const OF_THE_PAST = ["last", "first", "seen"];
+
 export default function Errors() {
   const { query } = useLocation();
+  const at = query.get("at");
   const state = query.get("state") ?? "open";
   const sort = query.get("sort") ?? "last";
   const matching = query.get("matching") ?? "";
-  const given = new URLSearchParams({ state, sort, most: "100" });
+  const sorts = at ? SORTS.filter(([value]) => OF_THE_PAST.includes(value)) : SORTS;
+  const given = new URLSearchParams({ state, sort: at && !OF_THE_PAST.includes(sort) ? "last" : sort, most: "100" });
+  if (at) given.set("at", at);
   if (matching) given.set("matching", matching);
-  const told = useDocument(`/api/errors?${given}`, 10);
+  const told = useDocument(`/api/errors?${given}`, at ? undefined : 10);
   const [chosen, setChosen] = useState([]);
   const groups = told.body?.groups ?? [];
   const marked = groups.filter((group) => chosen.includes(group.group));
   return html`
     <h1>Errors</h1>
-    <${TimeTravel} />
+    <${TimeTravel} knows />
     <div class="choices">
       <label>State <select value=${state} onChange=${(event) => change({ state: event.target.value })}>${STATES.map((each) => html`<option key=${each}>${each}</option>`)}</select></label>
-      <label>Sorted by <select value=${sort} onChange=${(event) => change({ sort: event.target.value })}>${SORTS.map(([value, name]) => html`<option key=${value} value=${value}>${name}</option>`)}</select></label>
+      <label>Sorted by <select value=${sort} onChange=${(event) => change({ sort: event.target.value })}>${sorts.map(([value, name]) => html`<option key=${value} value=${value}>${name}</option>`)}</select></label>
       ${marked.length > 0 &&
       ["resolve", "archive", "reopen"].map(
         (decision) =>
@@ -54,7 +59,7 @@ export default function Errors() {
     <${Document} of=${told}>
       ${() =>
         groups.length
-          ? html`<${Table} caption=${`Groups of errors: ${state}`} rows=${groups} keyOf=${(group) => group.group} columns=${columns(chosen, setChosen, told.again)} tall=${24} />`
+          ? html`<${Table} caption=${`Groups of errors: ${state}`} rows=${groups} keyOf=${(group) => group.group} columns=${at ? PAST : columns(chosen, setChosen, told.again)} tall=${24} />`
           : html`<${Empty}>${emptiness(state, matching)}<//>`}
     <//>
   `;
@@ -62,7 +67,7 @@ export default function Errors() {
 
 function emptiness(state, matching) {
   if (matching) return html`No ${state === "all" ? "" : state} group has “${matching}”. <button type="button" onClick=${() => change({ matching: null })}>Show all</button>`;
-  if (state === "all") return "Nothing has gone wrong yet.";
+  if (state === "all") return "Nothing had gone wrong yet.";
   return html`No group is ${state}. <button type="button" onClick=${() => change({ state: "all" })}>Show groups of every state</button>`;
 }
 
@@ -95,6 +100,16 @@ const columns = (chosen, setChosen, again) => [
   { name: "Last", cell: (group) => time(group.last_seen) },
   { name: "First", cell: (group) => time(group.first_seen) },
   { name: "Mended by", cell: (group) => group.fixable_by ?? DASH },
+  { name: "Place", kind: "long", cell: (group) => html`<code>${group.place}</code>` },
+];
+
+const PAST = [
+  { name: "Group", isHead: true, cell: ({ group }) => html`<${RowLink} href=${`/errors/${group}`}>${group}<//>` },
+  { name: "Title", kind: "long", cell: (group) => group.title },
+  { name: "State then", cell: (group) => html`<${Badge} kind=${group.state === "open" ? "bad" : "off"}>${group.state}<//>` },
+  { name: "Seen until then", isNumber: true, cell: (group) => count(group.seen) },
+  { name: "Last, in the hour from", cell: (group) => time(group.last_hour) },
+  { name: "First", cell: (group) => time(group.first_seen) },
   { name: "Place", kind: "long", cell: (group) => html`<code>${group.place}</code>` },
 ];
 

@@ -72,6 +72,7 @@ const MEMORY = [
 const DUTIES = [
   { name: "Duty", isHead: true, cell: (each) => html`<${RowName}>${words(each.name)}<//>` },
   { name: "Runs", isNumber: true, cell: (each) => count(each.runs) },
+  { name: "Rows removed", isNumber: true, cell: (each) => (isKnown(each.removed) ? count(each.removed) : DASH) },
   { name: "State", cell: (each) => (each.failed_in_a_row ? html`<${Badge} kind="bad">failed ${each.failed_in_a_row} times: ${each.error}<//>` : html`<${Badge} kind="good">in order<//>`) },
 ];
 

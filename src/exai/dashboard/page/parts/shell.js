@@ -86,6 +86,9 @@ function StatusLine() {
     ${status.errors_open !== null && html`<a href="/errors">${count(status.errors_open)} open errors</a>`}
     <a href="/auditor">auditor: ${status.auditor.mode}${status.auditor.critical ? `, ${status.auditor.critical} critical` : ""}</a>
     <a href="/usage">${money(status.spend_today_usd)} today${status.spend_emulated_usd ? ` (and ${money(status.spend_emulated_usd)} emulated)` : ""}${status.unpriced_requests ? `, ${count(status.unpriced_requests)} requests without a price` : ""}</a>
+    ${status.replicas?.length > 0 && html`<a href="/system" title=${status.replicas.map((each) => `${each.run_id} on ${each.host}`).join(", ")}>
+      <${Badge} kind="warn">one of ${status.replicas.length + 1} processes: ${status.host}<//>
+    </a>`}
     <span class="quiet">${status.version}, up ${seconds(secondsSince(status.began_at, now))}</span>
     ${ills.map(([name, says]) => html`<span key=${name} class="ill">${name.replaceAll("_", " ")}: ${says}</span>`)}
     <${ReadAloud} text=${aloud(status)} />
