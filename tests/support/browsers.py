@@ -5,6 +5,7 @@ What a test does with a page it hands over: `await tab.do(lambda page: page.clic
 """
 
 import asyncio
+import json
 import tempfile
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
@@ -91,6 +92,10 @@ class Tab:
             lambda: self.evaluate(SETTLED), what=lambda: f"a page without anything that loads; {self}"
         )
 
+    async def prefer(self, scheme: Scheme) -> None:
+        """Have the page see another colour scheme of the system from now on."""
+        await self.do(lambda page: page.emulate_media(color_scheme=scheme))
+
     async def press(self, *keys: str) -> None:
         """Press keys one after the other."""
         for key in keys:
@@ -100,35 +105,40 @@ class Tab:
         """Run a function in the page; its value."""
         return await self.do(lambda page: page.evaluate(script, argument))
 
-    async def violations(self) -> list[Violation]:
-        """What axe finds, by every rule of WCAG 2.2 AA and of good practice."""
-        found = await self.do(self._axe)
+    async def violations(self, *rules: str) -> list[Violation]:
+        """What axe finds, by these rules; by every rule of WCAG 2.2 AA and of good practice where none is named."""
+        found = await self.do(lambda page: self._axe(page, rules))
         return [
             Violation(
                 rule["id"],
                 tuple(str(node["target"]) for node in rule["nodes"]),
                 "; ".join(sorted({node["failureSummary"] for node in rule["nodes"]})),
             )
-            for rule in found["violations"]
+            for rule in found
         ]
 
-    async def _axe(self, page: Page) -> Any:
+    async def _axe(self, page: Page, rules: Sequence[str]) -> Any:
         """Run axe in a world of its own, where the page's policy for scripts does not hold."""
         session = await page.context.new_cdp_session(page)
         try:
             tree = await session.send("Page.getFrameTree")
             world = await session.send(
-                "Page.createIsolatedWorld", {"frameId": tree["frameTree"]["frame"]["id"]}
+                "Page.createIsolatedWorld", {"frameId": tree["frameTree"]["frame"]["id"], "worldName": "axe"}
             )
             within = {"contextId": world["executionContextId"], "returnByValue": True}
-            source = self.axe.read_text(encoding="utf-8")
-            await session.send("Runtime.evaluate", {**within, "expression": f"{source};0"})
+            known = await session.send("Runtime.evaluate", {**within, "expression": "typeof axe"})
+            if known["result"]["value"] == "undefined":
+                source = self.axe.read_text(encoding="utf-8")
+                await session.send("Runtime.evaluate", {**within, "expression": f"{source};0"})
+            options: dict[str, Any] = {"resultTypes": ["violations"]}
+            if rules:
+                options["runOnly"] = {"type": "rule", "values": list(rules)}
             ran = await session.send(
                 "Runtime.evaluate",
                 {
                     **within,
                     "awaitPromise": True,
-                    "expression": "axe.run(document, {resultTypes: ['violations']})",
+                    "expression": f"axe.run(document, {json.dumps(options)}).then((found) => found.violations)",
                 },
             )
         finally:

@@ -1,6 +1,7 @@
 """What is pressed on the dashboard is done at the daemon, after a second press where it destroys, and is told."""
 
 import json
+from typing import Any
 
 from support.browsers import BrowserProcess
 from support.waiting import wait_until
@@ -56,6 +57,31 @@ async def test_a_group_is_resolved_and_opened_again(browser: BrowserProcess, bus
         await tab.see(".badge.bad >> text=open")
 
 
+async def test_groups_are_merged_and_split_again(browser: BrowserProcess, busy: WatchedDaemon) -> None:
+    async def groups() -> Any:
+        return (await busy.document("/api/errors"))["groups"]
+
+    async def are_two() -> bool:
+        return len(await groups()) >= 2
+
+    await wait_until(are_two, what="two groups of what failed")
+    listed = await groups()
+    into, other = (each["group"] for each in listed[:2])
+    async with browser.tab() as tab:
+        await tab.open(f"{busy.address}/errors/{into}")
+        await tab.settled()
+        assert await tab.texts("text=Split it off") == []
+        await tab.do(lambda page: page.get_by_label("Merge").fill(other))
+        await tab.do(lambda page: page.get_by_role("button", name=f"merge {other} into it").click())
+        await tab.do(lambda page: page.get_by_role("button", name="Merge: press again").click())
+        await tab.see("text=Split it off")
+        await tab.do(lambda page: page.get_by_role("button", name="Split it off").last.click())
+        await tab.do(lambda page: page.get_by_role("button", name="Make it a group of its own?").click())
+        await tab.do(lambda page: page.locator("text=Split it off").first.wait_for(state="detached"))
+        assert await tab.text(".notices p")
+    assert len(await groups()) == len(listed)
+
+
 async def test_calls_are_found_by_terms_and_by_id(browser: BrowserProcess, busy: WatchedDaemon) -> None:
     async with browser.tab() as tab:
         await tab.open(busy.address)
@@ -85,6 +111,7 @@ async def test_a_filter_that_hides_everything_offers_to_go(
         await tab.see("text=matches all of these terms")
         await tab.do(lambda page: page.get_by_role("button", name="Show all calls of this time").click())
         await tab.see("main [data-row]")
-        await tab.open(f"{busy.address}/calls?q=what:is-this")
-        await tab.see(".refused")
-        assert "tool:" in await tab.text(".refused")
+        for query, named in (("what:is-this", "tool:"), ("outcome:nope", "outcome:timed_out")):
+            await tab.open(f"{busy.address}/calls?q={query}")
+            await tab.see(".refused")
+            assert named in await tab.text(".refused")
