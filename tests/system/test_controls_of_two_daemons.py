@@ -42,7 +42,8 @@ async def test_a_call_of_another_daemon_is_left_alone_and_its_process_is_named(
             its_run = (await status_of(there))["run_id"]
 
             async def sees_it() -> bool:
-                return [each["run_id"] for each in (await status_of(here))["replicas"]] == [its_run]
+                found: list[str] = [each["run_id"] for each in (await status_of(here))["replicas"]]
+                return found == [its_run]
 
             await wait_until(sees_it, what="a status that names the other process")
             await client.begin_tool("chat", {"prompt": "Hello.", "model": "glm-5.3"})
@@ -60,7 +61,7 @@ async def test_a_call_of_another_daemon_is_left_alone_and_its_process_is_named(
             await emulator.log.wait_for(lambda _: emulator.log.in_flight == 0)
 
         async def is_alone() -> bool:
-            return (await status_of(here))["replicas"] == []
+            return not (await status_of(here))["replicas"]
 
         await wait_until(is_alone, what="a status without the process that ended")
         closed = await here.control("/api/breakers/close", GLM)

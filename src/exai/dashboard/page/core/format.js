@@ -41,6 +41,18 @@ export const share = (value) => (isKnown(value) ? `${(100 * value).toFixed(1)} %
 
 export const words = (name) => String(name).replaceAll("_", " ");
 
+const STAGES = {
+  caller_wait: "waits at its caller's limit",
+  session_wait: "waits at its session's limit",
+  global_sem_wait: "waits for a permit",
+  provider_sem_wait: "waits for its model's permit",
+  backoff: "pauses before a retry",
+  store: "database",
+};
+
+/** A stage of a call as people call it; the journal has its own word. */
+export const stageName = (name) => STAGES[name.replace(/_ms$/, "")] ?? words(name.replace(/_ms$/, ""));
+
 const two = (value) => String(value).padStart(2, "0");
 
 /** The time of day, with the date unless it is of today. */

@@ -1,6 +1,6 @@
 // One call: its stages, its requests, what it cost, why it failed, what was logged.
 import { useEffect, useState } from "preact/hooks";
-import { count, DASH, milliseconds, money, seconds, secondsSince, share, time, words } from "../core/format.js";
+import { count, DASH, milliseconds, money, seconds, secondsSince, share, stageName, time } from "../core/format.js";
 import { useNow } from "../core/clock.js";
 import { html } from "../core/html.js";
 import { useDocument } from "../core/requests.js";
@@ -100,7 +100,7 @@ function Stages({ body }) {
   const names = Object.keys(timings).filter((name) => timings[name] !== null);
   if (!names.length) return html`<${Empty}>No stage was measured.<//>`;
   const columns = [
-    { name: "Stage", isHead: true, cell: (name) => html`<${RowName}>${words(name.replace(/_ms$/, ""))}<//>` },
+    { name: "Stage", isHead: true, cell: (name) => html`<${RowName}>${stageName(name.replace(/_ms$/, ""))}<//>` },
     { name: "This call", isNumber: true, cell: (name) => milliseconds(timings[name]) },
     { name: "Usual, half", isNumber: true, cell: (name) => milliseconds(usual?.stages?.[name]?.p50) },
     { name: "Usual, 95 %", isNumber: true, cell: (name) => milliseconds(usual?.stages?.[name]?.p95) },

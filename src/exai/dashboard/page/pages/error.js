@@ -9,6 +9,7 @@ import { Badge, Document, Empty, Facts, Section } from "../parts/states.js";
 import { RowName, Table } from "../parts/tables.js";
 import { Investigation } from "../parts/investigation.js";
 
+const titled = (text) => text[0].toUpperCase() + text.slice(1);
 const DECISIONS = { open: ["resolve", "archive"], archived: ["reopen", "resolve"], resolved: ["reopen"] };
 
 export default function ErrorGroup({ id }) {
@@ -85,8 +86,8 @@ function Deciding({ group, again }) {
         html`<${Control}
           key=${decision}
           keys=${decision === "resolve" ? "r" : undefined}
-          label=${decision}
-          sure=${decision === "archive" ? "Archive it for good?" : `${decision}: press again`}
+          label=${titled(decision)}
+          sure=${decision === "archive" ? "Archive it for good?" : `${titled(decision)}: press again`}
           path=${path}
           body=${{ decision, version: group.version, ...(note ? { note } : {}), ...(decision === "resolve" && release ? { release } : {}) }}
           then=${again}
@@ -95,7 +96,7 @@ function Deciding({ group, again }) {
     <label>Note <input value=${note} maxlength="500" onInput=${(event) => setNote(event.target.value)} /></label>
     ${group.state !== "resolved" && html`<label>Resolved in <input placeholder="release, or next" size="12" value=${release} onInput=${(event) => setRelease(event.target.value)} /></label>`}
     <label>Merge <input placeholder="E-3 E-9" size="10" value=${others} onInput=${(event) => setOthers(event.target.value)} /></label>
-    ${merged.length > 0 && html`<${Control} label=${`merge ${merged.join(", ")} into it`} sure="Merge: press again" path=${path} body=${{ decision: "merge", version: group.version, groups: merged }} then=${again} />`}
+    ${merged.length > 0 && html`<${Control} label=${`Merge ${merged.join(", ")} into it`} sure="Merge: press again" path=${path} body=${{ decision: "merge", version: group.version, groups: merged }} then=${again} />`}
   </div>`;
 }
 

@@ -1,7 +1,7 @@
 // What runs now, what waits and where, how the last hour was, how the last calls ended.
 import { useNow } from "../core/clock.js";
 import { useTopic } from "../core/feed.js";
-import { count, DASH, milliseconds, money, seconds, secondsSince, share, time, words } from "../core/format.js";
+import { count, DASH, milliseconds, money, seconds, secondsSince, share, stageName, time } from "../core/format.js";
 import { html } from "../core/html.js";
 import { Control } from "../parts/buttons.js";
 import { Chart } from "../parts/charts.js";
@@ -72,8 +72,13 @@ function Running({ live }) {
   const title = `Calls running: ${count(live.running_total)}`;
   const columns = [
     { name: "Call", isHead: true, kind: "id", cell: (call) => html`<${RowLink} href=${`/calls/${call.call_id}`}>${call.call_id}<//>` },
+    {
+      name: "Control",
+      label: html`<span class="unseen">Control</span>`,
+      cell: (call) => html`<${Control} keys="x" kind="danger" label="Cancel" sure="Cancel it now?" path=${`/api/calls/${call.call_id}/cancel`} />`,
+    },
     { name: "Tool", cell: (call) => call.tool },
-    { name: "Stage", cell: (call) => (call.stage ? words(call.stage) : DASH) },
+    { name: "Stage", cell: (call) => (call.stage ? stageName(call.stage) : DASH) },
     { name: "In it", isNumber: true, cell: (call) => (call.stage_since ? seconds(secondsSince(call.stage_since, now)) : DASH) },
     { name: "Age", isNumber: true, cell: (call) => seconds(secondsSince(call.began_at, now)) },
     { name: "Model", cell: (call) => (call.model ? `${call.provider}/${call.model}` : call.model_requested ? `(${call.model_requested})` : DASH) },
@@ -81,11 +86,6 @@ function Running({ live }) {
     { name: "Caller", cell: (call) => call.caller },
     { name: "Client", cell: (call) => call.client ?? DASH },
     { name: "Door", cell: (call) => call.door },
-    {
-      name: "Control",
-      label: html`<span class="unseen">Control</span>`,
-      cell: (call) => html`<${Control} keys="x" kind="danger" label="Cancel" sure="Cancel it now?" path=${`/api/calls/${call.call_id}/cancel`} />`,
-    },
   ];
   return html`<${Section} title=${title} id="running">
     ${live.running.length

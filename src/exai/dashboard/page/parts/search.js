@@ -50,7 +50,7 @@ export function Search() {
       autocomplete="off"
       spellcheck="false"
       maxlength=${isOfGroups ? 200 : 500}
-      placeholder=${isOfGroups ? "Search groups: text of title or place   /" : "Search calls: id, tool:chat took:>5s …   /"}
+      placeholder=${isOfGroups ? "Text of a title or place" : "An id, or tool:chat took:>5s"}
       value=${text}
       onInput=${(event) => setText(event.target.value)}
     />

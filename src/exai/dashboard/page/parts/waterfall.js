@@ -1,6 +1,6 @@
 // The stages of a call as a table whose bars are placed by style. Long stretches in which nothing is recorded are
 // squeezed; attempts that failed are hatched; the first token is marked.
-import { milliseconds, words } from "../core/format.js";
+import { milliseconds, stageName } from "../core/format.js";
 import { html } from "../core/html.js";
 
 const IDLE_FROM = 0.4; // of the whole width
@@ -83,7 +83,7 @@ export function Waterfall({ spans: told, whole, firstToken, requests, timings, u
             const failed = isOfFailure(span, spans, requests);
             const isSlowest = slowest?.[0] === span.stage;
             return html`<tr key=${index} class=${isSlowest ? "slowest" : ""}>
-              <th scope="row">${words(span.stage)}${failed && span.stage !== "failed_requests" ? " (failed)" : ""}${isSlowest ? " – most of the excess" : ""}</th>
+              <th scope="row">${stageName(span.stage)}${failed && span.stage !== "failed_requests" ? " (failed)" : ""}${isSlowest ? " – most of the excess" : ""}</th>
               <td>${span.request || ""}</td>
               <td class="number">${span.request ? span.attempt : ""}</td>
               <td>${span.model ?? ""}</td>
@@ -107,7 +107,7 @@ export function Waterfall({ spans: told, whole, firstToken, requests, timings, u
     <p class="quiet">
       ${firstToken !== null && html`The upright line is the first token, after ${milliseconds(firstToken)}. `}
       ${squeezed.length > 0 && html`Squeezed, as nothing was recorded in them: ${squeezed.map(([from, to]) => milliseconds(to - from)).join(", ")}. `}
-      ${slowest && html`In bold is what explains most of the time beyond the usual: ${words(slowest[0])}, ${milliseconds(slowest[1])} more. `}
+      ${slowest && html`In bold is what explains most of the time beyond the usual: ${stageName(slowest[0])}, ${milliseconds(slowest[1])} more. `}
     </p>
   `;
 }
