@@ -148,13 +148,17 @@ class Client:
                     future.set_result(message)
 
     async def chat(self, prompt: str, *, progress: bool = False, **more: Any) -> dict[str, Any]:
+        return _checked(await self.answer(prompt, progress=progress, **more))
+
+    async def answer(self, prompt: str, *, progress: bool = False, **more: Any) -> dict[str, Any]:
+        """The answer to a call, which may have failed."""
         parameters: dict[str, Any] = {
             "name": "chat",
             "arguments": {"prompt": prompt, "model": "glm-5.3", **more},
         }
         if progress:
             parameters["_meta"] = {"progressToken": self._number + 1}
-        return _checked(await self._request("tools/call", parameters))
+        return await self._request("tools/call", parameters)
 
     async def _request(self, method: str, parameters: dict[str, Any]) -> dict[str, Any]:
         self._number += 1

@@ -1,5 +1,6 @@
-"""What the dashboard's server side costs: panels and searches over a large journal, the feed at 1,000 events a second,
-and how soon a cancelled call's connection to its provider is closed."""
+"""What the dashboard costs daemon and browser: panels, searches and a long list over a large journal, the feed at
+1,000 events a second, how late a breaker and a first load are, how soon a cancelled call's connection is closed; and
+whether waterfalls say what the journal says."""
 
 import argparse
 import asyncio
@@ -11,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from subprocess import PIPE, Popen
 from typing import Any
@@ -20,6 +22,7 @@ from sqlalchemy import Connection, text
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
+from benchmarks import dashboard_page
 from benchmarks.calls import ROOT, first_line, pin, process
 from benchmarks.figures import keep, show
 from exai import config
@@ -27,12 +30,26 @@ from exai.storage.database import Database
 from exai.storage.write_operations import LockGroup, row_by_row
 from exai_emulator import Emulator, EmulatorOptions, Fault, running
 
+sys.path.insert(0, str(ROOT / "tests"))
+
+from support.browsers import browser_process
+
 AIMS = {
     "slowest_panel_ms": 300,
     "slowest_search_ms": 300,
     "feed_core_share_per_browser": 0.02,
     "feed_core_share_of_all_browsers": 0.15,
     "slowest_cancel_ms": 200,
+    "slowest_load_until_live_ms": 1_000,
+    "first_load_raw_kb": 150,
+    "first_load_compressed_kb": 60,
+    "slowest_open_breaker_on_the_page_ms": 2_000,
+    "slowest_closed_breaker_off_the_page_ms": 2_000,
+    "longest_task_of_the_page_ms": 100,
+    "heap_growth_of_the_page_mb": 10,
+    "most_row_elements": 80,
+    "longest_frame_of_scrolling_ms": 50,
+    "worst_stage_beside_the_journal_ms": 1,
 }
 PANELS = (
     "/api/feed/status",
@@ -75,9 +92,16 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/bench dashboard", description=__doc__)
     parser.add_argument("--rows", type=int, default=1_000_000, help="of the journal (default 1,000,000)")
     parser.add_argument("--rounds", type=int, default=5, help="of every panel and search (default 5)")
-    parser.add_argument("--seconds", type=float, default=20, help="of the feed, for each number of browsers")
+    parser.add_argument("--seconds", type=float, default=60, help="of the feed, for each number of browsers")
     parser.add_argument("--events", type=float, default=1_000, help="a second (default 1,000)")
     parser.add_argument("--browsers", type=int, default=20, help="at the feed (default 20)")
+    parser.add_argument(
+        "--loads", type=int, default=10, help="of the page, and openings of a breaker (default 10)"
+    )
+    parser.add_argument("--scrolled", type=int, default=10_000, help="rows of the list (default 10,000)")
+    parser.add_argument(
+        "--waterfalls", type=int, default=3_000, help="calls, of some of which spans are kept (default 3,000)"
+    )
     parser.add_argument("--cancels", type=int, default=30, help="calls that are cancelled (default 30)")
     parser.add_argument("--json", type=Path, default=ROOT / "benchmarks/results/dashboard.json")
     return parser.parse_args()
@@ -194,15 +218,34 @@ async def _share(
     return share, counts
 
 
-async def _feed(daemon: Popen[str], operations: str, options: argparse.Namespace) -> dict[str, float]:
+def _publish(daemon: Popen[str], rate: float) -> None:
+    """Have the daemon publish so many events a second from now on."""
     assert daemon.stdin is not None
-    daemon.stdin.write(f"{options.events}\n")
+    daemon.stdin.write(f"{rate}\n")
     daemon.stdin.flush()
+
+
+async def _page(
+    daemon: Popen[str], emulator: Emulator, addresses: dict[str, str], options: argparse.Namespace
+) -> dict[str, float]:
+    operations = addresses["operations"]
+    with browser_process() as browser:
+        return {
+            **await dashboard_page.first_load(browser, operations, options.loads),
+            **await dashboard_page.breakers(browser, emulator, addresses, options.loads),
+            **await dashboard_page.long_list(browser, operations, options.scrolled),
+            **await dashboard_page.feed(
+                browser, operations, partial(_publish, daemon), options.events, options.seconds
+            ),
+        }
+
+
+async def _feed(daemon: Popen[str], operations: str, options: argparse.Namespace) -> dict[str, float]:
+    _publish(daemon, options.events)
     without, _ = await _share(daemon, operations, 0, options.seconds)
     with_one, _ = await _share(daemon, operations, 1, options.seconds)
     with_all, counts = await _share(daemon, operations, options.browsers, options.seconds)
-    daemon.stdin.write("0\n")
-    daemon.stdin.flush()
+    _publish(daemon, 0)
     return {
         "events_per_s": options.events,
         "core_share_without_browsers": round(without, 4),
@@ -265,6 +308,8 @@ async def _run(folder: Path, options: argparse.Namespace) -> dict[str, float]:
         with _daemon(folder, emulator) as (daemon, addresses):
             async with aiohttp.ClientSession(addresses["operations"]) as http:
                 figures: dict[str, float] = {"rows": options.rows, **await _panels(http, options.rounds)}
+            figures |= await _page(daemon, emulator, addresses, options)
+            figures |= await dashboard_page.waterfalls(emulator, addresses, options.waterfalls)
             figures |= await _feed(daemon, addresses["operations"], options)
             return figures | await _cancels(emulator, addresses, options.cancels)
 

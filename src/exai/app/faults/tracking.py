@@ -5,6 +5,7 @@ import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 
@@ -49,6 +50,9 @@ RECOVER_S = 30.0
 FOLLOW_S = 5.0
 """How soon a failed call is told what other processes counted and people decided."""
 PRUNE_S = 6 * 3600.0
+
+_Housekeeping = partial(Duty, at_start=True, role="housekeeper")
+"""One process does it for all."""
 
 
 @dataclass(frozen=True)
@@ -99,22 +103,9 @@ async def open_fault_tracking(
     duties = (
         Duty(name="count_faults", run=tracker.gather, every_s=COUNT_S, wake=wake),
         *_beat(database, replicas),
-        Duty(
-            name="recover_fault_counts",
-            run=recovery.run,
-            every_s=RECOVER_S,
-            at_start=True,
-            role="housekeeper",
-        ),
+        _Housekeeping(name="recover_fault_counts", run=recovery.run, every_s=RECOVER_S),
         Duty(name="follow_error_groups", run=following.run, every_s=FOLLOW_S, at_start=True, wake=follow),
-        Duty(
-            name="prune_faults",
-            run=retention.prune,
-            every_s=PRUNE_S,
-            at_start=True,
-            role="housekeeper",
-            removes=True,
-        ),
+        _Housekeeping(name="prune_faults", run=retention.prune, every_s=PRUNE_S, removes=True),
     )
     try:
         async with scheduler.running(*duties):

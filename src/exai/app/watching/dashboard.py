@@ -91,9 +91,9 @@ class Dashboard:
             services.clock,
         ).routes()
         yield from BreakerControls(
-            asking.breakers, asking.router, services.dispatcher, faults.runs, services.clock
+            asking.breakers, asking.router, services.dispatcher, faults.replicas, services.clock
         ).routes()
-        yield from SessionControls(self._end_session, faults.runs).routes()
+        yield from SessionControls(self._end_session, faults.replicas).routes()
         yield from WatchingControls(
             faults.console, faults.investigations.desk, services.storage.observations
         ).routes()
@@ -144,7 +144,7 @@ class Dashboard:
             clock=clock,
             checks=self.readiness.all,
             sums=self.sums,
-            runs=services.faults.runs,
+            runs=services.faults.replicas,
             spend=SpendOfToday(self.sums, monitoring.activity, clock),
             auditor_mode=self.settings.auditor.mode,
             observations=auditor.lasting,
