@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Annotated, Any, Literal
 
 import msgspec
+import structlog
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from exai.auth.scopes import DASHBOARD, ERRORS
@@ -18,15 +19,17 @@ from exai.dashboard.faults import UnknownCall
 from exai.dashboard.queries import query_of
 from exai.dashboard.shared_runs import SharedRuns
 from exai.error_tracking.deciding import number_of
-from exai.errors import BadArguments
+from exai.errors import BadArguments, StoreFailed
 from exai.runtime.clock import Clock
 from exai.storage.dashboard.call_details import CallDetails
 from exai.storage.dashboard.call_search import CallPage, CallQuery, CallSearch, Condition, Place
 from exai.tools.system_report import SystemReport
-from exai.web.requests import AuthorizedRequest
+from exai.web.requests import AnswerBrokenOff, AuthorizedRequest
 from exai.web.routes import READ, Route
 
 __all__ = ["Calls"]
+
+_log = structlog.get_logger(__name__)
 
 MOST = 200
 MOST_EXPORTED = 100_000
@@ -177,34 +180,46 @@ class Calls:
         range_ = range_of(asked.from_, asked.at or asked.to, self._clock.utc())
         query = CallQuery(search.conditions, range_.since, range_.until)
         kind = "text/csv; charset=utf-8" if asked.format == "csv" else "application/jsonl"
-        rows = self._csv(query) if asked.format == "csv" else self._jsonl(query)
+        # What refuses a search refuses it before anything is sent.
+        pages = self._pages(request, query, await self._search.page(query, None, EXPORT_PAGE))
+        rows = _csv(pages) if asked.format == "csv" else _jsonl(pages)
         name = f"calls-{whole(range_.until)}.{asked.format}".replace(":", "")
         headers = {"content-disposition": f'attachment; filename="{name}"'}
         return StreamingResponse(rows, media_type=kind, headers=headers)
 
-    async def _pages(self, query: CallQuery) -> AsyncIterator[list[dict[str, Any]]]:
-        after, left = None, MOST_EXPORTED
-        while left > 0:
-            page = await self._search.page(query, after, min(EXPORT_PAGE, left))
+    async def _pages(
+        self, request: AuthorizedRequest, query: CallQuery, page: CallPage
+    ) -> AsyncIterator[list[dict[str, Any]]]:
+        """Yield page after page; a revoked token or a failing database breaks off what nobody is to take for all."""
+        left = MOST_EXPORTED
+        while True:
             left -= len(page.calls)
             yield page.calls
-            if page.next is None:
+            if page.next is None or left <= 0:
                 return
-            after = page.next
+            if request.is_revoked:
+                raise AnswerBrokenOff
+            try:
+                page = await self._search.page(query, page.next, min(EXPORT_PAGE, left))
+            except StoreFailed as fault:
+                _log.warning("export broken off", error=fault.code, by=request.caller.subject)
+                raise AnswerBrokenOff from fault
 
-    async def _csv(self, query: CallQuery) -> AsyncIterator[str]:
-        yield ",".join(CSV_COLUMNS) + "\r\n"
-        async for calls in self._pages(query):
-            text = io.StringIO()
-            writer = csv.writer(text)
-            for call in calls:
-                plain = msgspec.to_builtins(call)
-                writer.writerow([_cell(plain[name]) for name in CSV_COLUMNS])
-            yield text.getvalue()
 
-    async def _jsonl(self, query: CallQuery) -> AsyncIterator[bytes]:
-        async for calls in self._pages(query):
-            yield msgspec.json.Encoder().encode_lines(calls)
+async def _csv(pages: AsyncIterator[list[dict[str, Any]]]) -> AsyncIterator[str]:
+    yield ",".join(CSV_COLUMNS) + "\r\n"
+    async for calls in pages:
+        text = io.StringIO()
+        writer = csv.writer(text)
+        for call in calls:
+            plain = msgspec.to_builtins(call)
+            writer.writerow([_cell(plain[name]) for name in CSV_COLUMNS])
+        yield text.getvalue()
+
+
+async def _jsonl(pages: AsyncIterator[list[dict[str, Any]]]) -> AsyncIterator[bytes]:
+    async for calls in pages:
+        yield msgspec.json.Encoder().encode_lines(calls)
 
 
 def _term(condition: Condition) -> dict[str, Any]:
