@@ -1,7 +1,7 @@
 """Ranges and cursors of queries."""
 
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from hypothesis import given
@@ -57,3 +57,28 @@ def test_a_cursor_is_good_for_its_query_alone() -> None:
 def test_what_is_no_cursor_is_refused(text: str) -> None:
     with pytest.raises(BadArguments, match=r"^cursor: "):
         Cursors("q").read(text)
+
+
+NAIVE = NOW.replace(tzinfo=None)
+FIRST = datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=14)))
+LAST = datetime(9999, 12, 31, 23, tzinfo=timezone(timedelta(hours=-14)))
+
+
+@pytest.mark.parametrize(
+    ("range_", "place"),
+    [
+        (Range(NAIVE, NAIVE), (NOW, "call_1")),
+        (Range(NOW, NOW), (NAIVE, "call_1")),
+        (Range(FIRST, NOW), (NOW, "call_1")),
+        (Range(NOW, NOW), (LAST, "call_1")),
+        (Range(NOW - timedelta(days=367), NOW), (NOW, "call_1")),
+        (Range(NOW, NOW - timedelta(days=1)), (NOW, "call_1")),
+        (Range(NOW, NOW), (NOW, "call\0")),
+    ],
+)
+def test_a_cursor_that_somebody_wrote_asks_for_nothing_that_a_query_may_not(
+    range_: Range, place: tuple[datetime, str]
+) -> None:
+    forged = Cursors("tool:chat").write(range_, place)
+    with pytest.raises(BadArguments, match="Begin again without one"):
+        Cursors("tool:chat").read(forged)

@@ -230,12 +230,16 @@ async def test_a_lost_daemon_is_told_with_the_age_of_the_figures_and_found_again
         async with watched_daemon(emulator, data_dir, is_empty=True, environ=same_port) as daemon:
             await tab.open(daemon.address)
             await tab.see("text=Nothing runs.")
+            await tab.evaluate("() => { window.isTheSame = true; }")
         await tab.see("[role=alert]:has-text('EXAI has not answered for')")
         assert "These figures are of" in await tab.text("[role=alert]")
         await tab.see("text=Nothing runs.")
         async with watched_daemon(emulator, data_dir, is_empty=True, environ=same_port):
             await tab.see(".status >> text=● live")
             assert await tab.texts("[role=alert]") == []
+            await tab.press("g", "c")
+            await tab.see("h1:text-is('Calls')")
+            assert await tab.evaluate("() => window.isTheSame") is True, "nothing was loaded anew"
 
 
 async def test_figures_are_asked_for_where_no_socket_opens(

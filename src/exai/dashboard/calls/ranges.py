@@ -21,6 +21,7 @@ T = TypeVar("T")
 _AGO = re.compile(r"-(\d{1,6})(s|m|h|d|w)")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 OTHER_QUERY = "cursor: It belongs to another query. Begin again without one."
+NO_CURSOR = "cursor: This is none. Begin again without one."
 FORMS = "a moment such as 2026-11-30T12:00:00Z, or a distance from now such as -1h or -7d"
 
 
@@ -92,7 +93,24 @@ class Cursors:
         cursor = _read(text, _Cursor)
         if cursor.query != self._query:
             raise BadArguments(OTHER_QUERY)
-        return cursor.range, cursor.place
+        return _checked(cursor)
+
+
+def _checked(cursor: _Cursor) -> tuple[Range, tuple[datetime, str]]:
+    """Hold what somebody may have written by hand to what a query may ask for."""
+    try:
+        since, until, at = (_utc(each) for each in (cursor.range.since, cursor.range.until, cursor.place[0]))
+    except (OverflowError, ValueError):
+        raise BadArguments(NO_CURSOR) from None
+    if not timedelta() <= until - since <= MOST_RANGE or "\0" in cursor.place[1]:
+        raise BadArguments(NO_CURSOR)
+    return Range(since, until), (at, cursor.place[1])
+
+
+def _utc(moment: datetime) -> datetime:
+    if moment.tzinfo is None:
+        raise ValueError("a moment without its zone")
+    return moment.astimezone(UTC)
 
 
 class _TextCursor(msgspec.Struct, frozen=True, array_like=True):
@@ -132,7 +150,7 @@ def _read(text: str, form: type[T]) -> T:
         encoded = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
         return msgspec.json.decode(encoded, type=form)
     except (msgspec.DecodeError, binascii.Error, ValueError):
-        raise BadArguments("cursor: This is none. Begin again without one.") from None
+        raise BadArguments(NO_CURSOR) from None
 
 
 def _digest(query: Sequence[str]) -> str:
