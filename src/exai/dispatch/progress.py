@@ -62,6 +62,8 @@ WINDOW_S = 0.02
 
 HEARTBEAT_S = 4.0
 """Below the promised 5 s, so that a busy loop still keeps the promise."""
+_CLOSE_S = 0.01
+"""How near a heartbeat is due: differences of floats fall short of it by less than a clock can tell."""
 
 _SAYING = itemgetter(0)
 
@@ -223,10 +225,11 @@ class ProgressReporter:
         """Break a silence, and look again when the next one would be as long."""
         now = self._clock.monotonic()
         silent_s = now - self._told_at
-        if silent_s >= HEARTBEAT_S and not self._parts:
+        is_due = silent_s > HEARTBEAT_S - _CLOSE_S
+        if is_due and not self._parts:
             doing = self._doing if isinstance(self._doing, str) else self._doing.summary
             self._add(None, f"{doing}, {now - self._began:.0f} s")
-        self._look_again(HEARTBEAT_S - silent_s if silent_s < HEARTBEAT_S else HEARTBEAT_S)
+        self._look_again(HEARTBEAT_S if is_due else HEARTBEAT_S - silent_s)
 
     def _look_again(self, seconds: float) -> None:
         self._heartbeat = asyncio.get_running_loop().call_later(seconds, self._beat)
