@@ -96,7 +96,7 @@ async def test_calls_that_fail_are_grouped_counted_and_explained(
     spans = rows(data, "SELECT spans FROM call_spans JOIN calls USING (call_id) WHERE outcome = 'failed'")
     assert len(spans) == 3
     assert sum("failed_requests_ms" in text for (text,) in spans) == 2
-    assert rows(data, "SELECT count(*), count(ended), max(fault_batch) > 0 FROM runs") == [(1, 1, 1)]
+    assert rows(data, "SELECT count(*), max(state), max(fault_batch) > 0 FROM replicas") == [(1, "gone", 1)]
     assert rows(
         data, "SELECT sum(calls) FROM use_counts WHERE kind = 'outcome' AND name = 'provider_refused'"
     ) == [(2,)]
