@@ -16,7 +16,7 @@ COMMANDS = [
 LONGEST = 25
 ALL_TESTS = [
     "python -m support.chromium",
-    "python -m slipcover --dont-wrap-pytest --json --out .coverage.json --fail-under 0"
+    "python -m slipcover --dont-wrap-pytest --json --out .coverage.json --fail-under 0 --threshold 2000"
     " -m pytest -n 4 --dist worksteal --junitxml=test-results.xml -o junit_suite_name=unknown",
     "python -m slipcover --merge .coverage.json --out .coverage.json",
 ]
