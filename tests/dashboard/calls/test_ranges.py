@@ -31,6 +31,7 @@ def test_a_range_is_a_day_unless_it_says_more() -> None:
         ("-1h", "-2h"),
         ("soon", ""),
         ("", "x"),
+        ("", "0001-01-01T12:00:00Z"),
     ],
 )
 def test_a_range_of_years_or_none_at_all_is_refused_with_a_sentence(since: str, until: str) -> None:

@@ -57,7 +57,7 @@ def range_of(since: str, until: str, now: datetime, usual: timedelta = DAY) -> R
         BadArguments: it is none, or too long.
     """
     end = moment_of("to", until, now)
-    begin = end - usual if not since else moment_of("from", since, now)
+    begin = moment_of("from", since, now) if since else _before(end, usual)
     if begin > end:
         raise BadArguments("from: A range begins before it ends.")
     if end - begin > MOST_RANGE:
@@ -65,6 +65,13 @@ def range_of(since: str, until: str, now: datetime, usual: timedelta = DAY) -> R
             f"from: A range has at most {MOST_RANGE.days} days. Narrow it, or look at one year after the other."
         )
     return Range(begin, end)
+
+
+def _before(end: datetime, usual: timedelta) -> datetime:
+    try:
+        return end - usual
+    except OverflowError:
+        raise BadArguments(f"to: It is too long ago. Write {FORMS}.") from None
 
 
 class _Cursor(msgspec.Struct, frozen=True, array_like=True):
