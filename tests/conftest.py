@@ -17,6 +17,7 @@ from exai.monitoring import logs
 from exai.storage.database import Database
 from exai_emulator import Emulator, EmulatorOptions, running
 from support.browsers import BrowserProcess, browser_process
+from support.compiled_statements import share_compiled_statements
 from support.daemon_in_process import DaemonInProcess, StartInProcess, daemon_in_process
 from support.daemons import KINGFISHER_CACHE, NO_KEYRING, Daemon, StartDaemon, daemon
 from support.emulated import provider_environment
@@ -31,6 +32,7 @@ pytest_plugins = ["support.desks"]
 # A busy machine fails no property: neither an example nor its making has a time limit.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
+share_compiled_statements()
 
 _numbers = itertools.count(1)
 
