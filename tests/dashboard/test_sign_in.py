@@ -289,6 +289,9 @@ def test_pages_of_our_own_are_those_of_this_host_and_port_over_a_trustworthy_con
     assert not own("http://exai.example", "exai.example")
     assert not own("https://exai.example:8443", "exai.example")
     assert not own("null", "null")
+    assert not own("http://someone@localhost", "someone@localhost")
+    for no_host in ("[", "[::1", "]", "[localhost]x", "localhost:http", "", "\xff"):
+        assert not own(f"http://{no_host}", no_host), no_host
     assert not is_page_of_our_own([(b"host", b"localhost")])
     twice = [(b"origin", b"http://localhost"), (b"origin", b"http://localhost"), (b"host", b"localhost")]
     assert not is_page_of_our_own(twice)

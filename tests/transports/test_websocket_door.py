@@ -218,7 +218,9 @@ async def test_an_incident_shows_its_id_and_nothing_else(doors: Doors) -> None:
 
 async def test_an_answer_with_half_a_surrogate_pair_arrives(doors: Doors) -> None:
     async with mcp_socket(doors.ws) as client:
-        answer = await client.tool("broken_text")
+        progress: list[str] = []
+        answer = await client.tool("broken_text", on_progress=lambda told: progress.append(told["message"]))
+        assert progress == ["\ufffd"]
         assert answer["content"][0]["text"] == "\ufffd"
         assert answer["structuredContent"] == {"\ufffd": ["\ufffd"]}
 

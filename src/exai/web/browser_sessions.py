@@ -10,12 +10,11 @@ import secrets
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from exai.callers import Caller, RawHeaders
 from exai.runtime.clock import Clock
 from exai.runtime.samples import Sample
-from exai.web.hosts import LOOPBACK_NAMES
+from exai.web.hosts import LOOPBACK_NAMES, host_name
 
 __all__ = ["COOKIE", "BrowserSessions", "cookie_of", "is_fetched_by_another", "is_page_of_our_own"]
 
@@ -101,7 +100,7 @@ def is_page_of_our_own(headers: RawHeaders) -> bool:
     origin, host = origins[0].decode("latin-1"), hosts[0].decode("latin-1")
     if origin == f"https://{host}":
         return True
-    return origin == f"http://{host}" and urlsplit(origin).hostname in LOOPBACK_NAMES
+    return origin == f"http://{host}" and host_name(host) in LOOPBACK_NAMES
 
 
 def is_fetched_by_another(headers: RawHeaders) -> bool:

@@ -14,7 +14,7 @@ from exai.callers import RawHeaders
 from exai.config import Server
 from exai.web.refusals import PlainRefusal
 
-__all__ = ["EVERY_ADDRESS", "LOOPBACK_NAMES", "HostRule", "peer_address"]
+__all__ = ["EVERY_ADDRESS", "LOOPBACK_NAMES", "HostRule", "host_name", "peer_address"]
 
 LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
 
@@ -42,7 +42,7 @@ class HostRule:
         """Check these headers; returns `None` when the request may come in."""
         hosts = [value for name, value in headers if name == b"host"]
         origins = [value for name, value in headers if name == b"origin"]
-        is_our_name = len(hosts) == 1 and _name(hosts[0].decode("latin-1")) in self._hosts
+        is_our_name = len(hosts) == 1 and host_name(hosts[0].decode("latin-1")) in self._hosts
         if not (is_our_name or takes_any_host):
             return PlainRefusal(
                 421,
@@ -61,16 +61,16 @@ class HostRule:
     def _is_ours(self, origin: str) -> bool:
         origin = origin.rstrip("/")
         scheme, _, host = origin.partition("://")
-        return origin in self._origins or (scheme in {"http", "https"} and _name(host) in LOOPBACK_NAMES)
+        return origin in self._origins or (scheme in {"http", "https"} and host_name(host) in LOOPBACK_NAMES)
+
+
+def host_name(host: str) -> str:
+    """Return a Host's name without port and brackets, in lower case; empty for what is no host."""
+    found = _AUTHORITY.fullmatch(host)
+    return "" if found is None else (found["literal"] or found["name"]).lower()
 
 
 def peer_address(scope: Mapping[str, Any]) -> str:
     """Return the peer's address of an ASGI request or socket; empty where the server does not know it."""
     client = scope.get("client")
     return str(client[0]) if client else ""
-
-
-def _name(host: str) -> str:
-    """Return the host's name without port and brackets, in lower case; empty for what is no host."""
-    found = _AUTHORITY.fullmatch(host)
-    return "" if found is None else (found["literal"] or found["name"]).lower()

@@ -1,5 +1,7 @@
 """Filling a bundle: ids by kind, what finds no room is named, and texts that any database takes."""
 
+import msgspec
+
 from exai.config import Settings
 from exai.error_tracking.investigation.bundle import LARGEST_PIECE, MOST_TOKENS
 from exai.error_tracking.investigation.gathering.filling import Draft, Filling
@@ -38,3 +40,17 @@ def test_a_text_is_cut_to_whole_lines_and_can_be_stored() -> None:
     assert len(long.text.encode()) <= LARGEST_PIECE
     assert long.text.endswith("größe")
     assert odd.text == "a\ufffdb?"
+
+
+def test_secrets_are_withheld_from_every_text_of_a_piece_and_of_what_is_left_out() -> None:
+    secret = "configured-secret-9f31"
+    settings = Settings.model_validate({"providers": {"glm": {"api_key": secret}}})
+    filling = Filling(Withholding(settings), most_tokens=100)
+    filling.add(Draft(kind="source", place=f"{secret}.py:1", text=secret, path=f"{secret}.py", commit=secret))
+    filling.add(Draft(kind="log", place=f"log of {secret}", text="word " * 400))
+    filling.leave_out("source", f"{secret}.py:1-2", f"The path {secret}.py is not in this commit.")
+    assert len(filling.pieces) == 1
+    assert len(filling.left_out) == 2
+    shown = msgspec.json.encode([filling.pieces, filling.left_out]).decode()
+    assert secret not in shown
+    assert "is not in this commit" in shown

@@ -55,11 +55,14 @@ class Filling:
 
     def __init__(
         self,
-        withhold: Callable[[Draft], Draft],
+        withhold: Callable[[str, str], str],
         bundle: EvidenceBundle | None = None,
         most_tokens: int = MOST_TOKENS,
     ) -> None:
-        """Go on with a bundle, which may become larger by `most_tokens`; `withhold` takes secrets out of drafts."""
+        """Go on with a bundle, which may become larger by `most_tokens`.
+
+        `withhold` is given a kind and a text of it, and returns the text without secrets.
+        """
         self._withhold = withhold
         self.pieces = [] if bundle is None else list(bundle.pieces)
         self.left_out = [] if bundle is None else list(bundle.left_out)
@@ -84,14 +87,13 @@ class Filling:
         self._take(draft, f"e{max([self._further, *known]) + 1}")
 
     def leave_out(self, kind: str, place: str, reason: str, tokens: int = 0) -> None:
-        """Name what is not shown."""
-        self.left_out.append(LeftOut(kind, place, reason, tokens))
+        """Name what is not shown, and withhold secrets here too: a model may ask by any text, and reads the reason."""
+        self.left_out.append(LeftOut(kind, self._withhold(kind, place), self._withhold(kind, reason), tokens))
 
     def _take(self, draft: Draft, evidence_id: str) -> None:
         if not draft.text.strip():
             return
-        draft = self._withhold(draft)
-        text = _cut(draft.text)
+        text = _cut(self._withhold(draft.kind, draft.text))
         tokens = estimate_tokens(text) + FRAME_TOKENS
         if self._tokens + tokens > self._most:
             self.leave_out(draft.kind, draft.place, "There was no room for it.", tokens)
@@ -102,13 +104,13 @@ class Filling:
             EvidencePiece(
                 evidence_id=evidence_id,
                 kind=draft.kind,
-                place=draft.place,
+                place=self._withhold(draft.kind, draft.place),
                 sha256=hashlib.sha256(text.encode()).hexdigest(),
                 provenance=draft.provenance,
                 text=text,
-                path=draft.path,
+                path=self._withhold(draft.kind, draft.path),
                 first=draft.first,
-                commit=draft.commit,
+                commit=self._withhold(draft.kind, draft.commit),
                 is_failing_place=draft.is_failing_place,
                 occurrence_id=draft.occurrence_id,
             )

@@ -4,11 +4,8 @@ Sources are withheld by forms of secrets and by the values that this process kno
 wrote lose what stands behind a telling name too, as `password=…`; sources keep that, since it is mostly code.
 """
 
-import msgspec
-
 from exai.config import Settings
 from exai.config.tree import secret_values
-from exai.error_tracking.investigation.gathering.filling import Draft
 from exai.files.secrets.places import without_secrets
 from exai.monitoring.logs import Redaction
 
@@ -23,11 +20,7 @@ class Withholding:
     def __init__(self, settings: Settings) -> None:
         self._redaction = Redaction(secret_values(settings))
 
-    def __call__(self, draft: Draft) -> Draft:
-        """Return the draft without secrets; its lines are as many."""
-        redact = self._redaction.known if draft.kind in SOURCES else self._redaction.masked
-        return msgspec.structs.replace(
-            draft,
-            text=redact(without_secrets(draft.text)),
-            place=redact(without_secrets(draft.place)),
-        )
+    def __call__(self, kind: str, text: str) -> str:
+        """Return a text of this kind of evidence without secrets; its lines are as many."""
+        redact = self._redaction.known if kind in SOURCES else self._redaction.masked
+        return redact(without_secrets(text))
