@@ -75,6 +75,13 @@ def test_a_broken_item_spoils_no_other(broken: bytes, reason: str) -> None:
     assert envelope.broken == Counter({reason: 1})
 
 
+@pytest.mark.parametrize("kind", ["[]", "{}", "null", "7", "1e400", '"\\ud800"', '["event"]'])
+def test_an_item_of_no_kind_is_accepted_and_counted(kind: str) -> None:
+    envelope = read_envelope(HEADER + f'{{"type":{kind}}}\n{{}}\n'.encode() + item("event", {"n": 2}))
+    assert [each.payload["n"] for each in envelope.items] == [2]
+    assert envelope.not_kept == Counter(other=1)
+
+
 def test_a_length_that_lies_ends_the_envelope_and_keeps_what_was_before() -> None:
     envelope = read_envelope(HEADER + item("event", {"n": 1}) + b'{"type":"event","length":99999}\n{}')
     assert [each.payload["n"] for each in envelope.items] == [1]

@@ -8,7 +8,7 @@ import pytest
 
 from exai.error_tracking.faults import Fault
 from exai.error_tracking.fingerprints import fingerprint
-from exai.error_tracking.ingestion.bodies import ReportRefused
+from exai.error_tracking.ingestion.bodies import ReportRefused, decoded
 from exai.error_tracking.ingestion.native import MOST_REPORTS, faults_of_reports
 from exai.error_tracking.ingestion.otlp_logs import faults_of_logs
 from exai.error_tracking.ingestion.sentry_events import event_id_of, fault_of_event, lost_of_report
@@ -153,9 +153,12 @@ def test_what_a_client_dropped_is_added_up() -> None:
         {"reason": "x", "category": "transaction", "quantity": 9},
         {"category": "error", "quantity": "8"},
         {"category": "error", "quantity": -8},
+        {"category": ["error"], "quantity": 8},
+        {"category": {}, "quantity": 8},
         None,
     ]
     assert lost_of_report({"discarded_events": dropped}) == 9
+    assert lost_of_report({"discarded_events": [{"category": "error", "quantity": 2**70}] * 3}) == 10**9
     assert lost_of_report({"discarded_events": {}}) == 0
 
 
@@ -268,11 +271,16 @@ def test_reports_of_our_own_form() -> None:
         [{"event_id": "a b"}],
         [{"message": "good"}, {"exceptions": [{"type": 3}]}],
         [{}] * (MOST_REPORTS + 1),
+        ["\ud800"],
+        [{"at": "\ud800"}],
+        [{"tags": "\ud800"}],
+        [{"exceptions": ["\ud800"]}],
+        [{"exceptions": [{"type": "T", "frames": "\ud800"}]}],
     ],
 )
 def test_a_wrong_report_refuses_the_request(body: Any) -> None:
     with pytest.raises(ReportRefused):
-        faults_of_reports(json.loads(json.dumps(body)), 7, NOW)
+        faults_of_reports(decoded(json.dumps(body).encode()), 7, NOW)
 
 
 def test_the_same_error_of_two_projects_is_two_groups() -> None:

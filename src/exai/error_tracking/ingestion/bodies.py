@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from exai.errors import RequestFault
+from exai.protocol.surrogates import repaired
 
 try:
     import brotli
@@ -85,11 +86,11 @@ def decoded(text: bytes) -> Any:
 
 
 def _decoded(text: bytes) -> Any:
-    """Decode JSON; `json` takes halves of surrogate pairs too."""
+    """Decode JSON; `json` takes numbers beyond every range too, and U+FFFD stands for half a surrogate pair."""
     try:
         return msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        return json.loads(text.decode("utf-8", "replace"))
+        return json.loads(repaired(text.decode("utf-8", "replace")))
 
 
 def _too_deep() -> ReportTooLarge:

@@ -71,6 +71,8 @@ def _read_item(lines: "_Lines", envelope: Envelope) -> None:
         envelope.broken["item header"] += 1
         return
     kind, length = about.get("type"), about.get("length")
+    if not isinstance(kind, str):
+        kind = ""
     if length is not None and (not isinstance(length, int) or isinstance(length, bool) or length < 0):
         envelope.broken["length"] += 1
         return
@@ -80,12 +82,12 @@ def _read_item(lines: "_Lines", envelope: Envelope) -> None:
     elif len(payload) > LARGEST_ITEM:
         envelope.broken["too large"] += 1
     elif kind not in KEPT:
-        word = kind if isinstance(kind, str) and kind.isidentifier() and len(kind) <= 40 else "other"
+        word = kind if kind.isidentifier() and len(kind) <= 40 else "other"
         envelope.not_kept[word] += 1
     elif len(envelope.items) >= MOST_KEPT:
         envelope.broken["too many"] += 1
     else:
-        _keep(str(kind), payload, envelope)
+        _keep(kind, payload, envelope)
 
 
 def _keep(kind: str, payload: bytes, envelope: Envelope) -> None:

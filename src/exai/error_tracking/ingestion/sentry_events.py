@@ -74,14 +74,15 @@ def event_id_of(given: object) -> str | None:
 def lost_of_report(report: Mapping[str, Any]) -> int:
     """Return how many errors a client says it dropped; no more than a billion, whatever it says."""
     discarded = _list(report.get("discarded_events"))
-    return sum(
-        min(each["quantity"], 10**9)
+    said = sum(
+        each["quantity"]
         for each in discarded[:100]
         if isinstance(each, dict)
-        and each.get("category") in {"error", "default"}
+        and each.get("category") in ("error", "default")
         and isinstance(each.get("quantity"), int)
         and each["quantity"] > 0
     )
+    return min(said, 10**9)
 
 
 def _chain(exception: object) -> Iterator[RaisedException]:
