@@ -74,7 +74,7 @@ def event_id_of(given: object) -> str | None:
 def lost_of_report(report: Mapping[str, Any]) -> int:
     """Return how many errors a client says it dropped; no more than a billion, whatever it says."""
     discarded = _list(report.get("discarded_events"))
-    said = sum(
+    said: int = sum(
         each["quantity"]
         for each in discarded[:100]
         if isinstance(each, dict)
