@@ -59,5 +59,8 @@ def test_names_that_are_taken_or_unknown_are_refused_with_what_to_do() -> None:
     assert refused("create", "shop") == (
         "There is a project shop already. `exai errors dsn rotate` gives it a new key."
     )
+    for name in ("", "  ", "shop\nto do", "\x1b[2J", "\udcff", "x" * 101):
+        result = CliRunner().invoke(build_app(), ["errors", "dsn", "create", name])
+        assert (result.exit_code, "one line of 1 to 100 characters" in result.stderr) == (2, True), name
     for command in ("rotate", "revoke"):
         assert refused(command, "nobody") == ("No project nobody reports. `exai errors dsn list` has them.")

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 import time
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
@@ -11,7 +12,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from exai import config
-from exai.cli import build_app
+from exai.cli import build_app, main
 from exai.cli.errors.text import as_report, as_table
 from exai.error_tracking.console import Console
 from exai.error_tracking.faults import FaultSource
@@ -121,6 +122,8 @@ def test_groups_are_merged_and_split() -> None:
         (("reopen", "E-1"), "E-1 is open (version 1); it cannot be opened"),
         (("resolve", "E-1", "--version", "7"), "changed by somebody else"),
         (("resolve", "E-1", "--in", "1.0", "--in-next"), "either --in or --in-next"),
+        (("resolve", "E-1", "--in", " "), "needs the name of a release"),
+        (("resolve", "E-1", "--in", "1" * 201), "needs the name of a release"),
         (("merge", "E-1", "E-9"), "nothing was changed"),
         (("split", "E-1", "00"), "a group keeps at least one"),
     ],
@@ -130,6 +133,30 @@ def test_what_cannot_be_is_one_sentence(arguments: tuple[str, ...], told: str) -
     result = exai(*arguments)
     assert isinstance(result.exception, StartFault)
     assert told in str(result.exception)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("archive", "E-1", "--more", str(2**63)), "less than or equal to 1000000000"),
+        (("archive", "E-1", "--per-hour", str(2**31)), "less than or equal to 1000000000"),
+        (("reopen", "E-1", "--version", str(2**70)), "less than or equal to 1000000000"),
+        (("resolve", "E-1", "--note", "n" * 2_001), "more than 2000 characters"),
+    ],
+)
+def test_what_no_database_keeps_is_refused(arguments: tuple[str, ...], told: str) -> None:
+    result = exai(*arguments)
+    assert (result.exit_code, told in result.stderr) == (2, True), result.stderr
+
+
+@pytest.mark.usefixtures("two_groups")
+def test_bytes_that_are_no_text_are_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["exai", "errors", "list", "--matching", "\udcff"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert (ended.value.code, capsys.readouterr().err.count("\n")) == (2, 1)
 
 
 @pytest.mark.sqlite

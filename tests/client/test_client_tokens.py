@@ -248,3 +248,6 @@ async def test_a_token_has_precedence_over_a_file_and_a_malformed_one_is_refused
     assert await client_tokens("ws://h/mcp", token=None, file=None).token() is None
     with pytest.raises(StartFault, match="EXAI_TOKEN"):
         client_tokens("ws://h/mcp", token="a b", file=None)
+    for url in ("ws://[", "http://[::1", "ws://h:99999/mcp", "ws://h:port/mcp", "localhost", "ws:///mcp", ""):
+        with pytest.raises(StartFault, match=r"write it as ws://host:port/mcp"):
+            client_tokens(url, token=None, file=None)

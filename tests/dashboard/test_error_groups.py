@@ -118,6 +118,9 @@ async def test_an_earlier_moment_is_asked_for_over_http(port: Port) -> None:
         ("GET", "/api/errors/9", None, (ERRORS,), 404),
         ("POST", "/api/errors/9/decide", {"decision": "resolve"}, (OPERATE,), 404),
         ("POST", "/api/errors/1/decide", {"decision": "forget"}, (OPERATE,), 400),
+        ("POST", "/api/errors/1/decide", {"decision": "archive", "more": 2**62}, (OPERATE,), 400),
+        ("POST", "/api/errors/1/decide", {"decision": "archive", "hourly": 2**31}, (OPERATE,), 400),
+        ("POST", "/api/errors/1/decide", {"decision": "reopen", "version": 2**70}, (OPERATE,), 400),
     ],
 )
 async def test_what_is_not_allowed_or_not_there_is_refused(

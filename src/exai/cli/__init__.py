@@ -10,6 +10,7 @@ from exai.runtime.version import __version__
 
 __all__ = ["build_app", "main"]
 
+NO_TEXT = "An argument is no text in the encoding of this terminal. Write it anew; nothing was done with it."
 EXIT_CANNOT_START = 2
 EXIT_INTERRUPTED = 130
 
@@ -42,5 +43,19 @@ def main() -> None:
     except ExaiError as fault:
         sys.stderr.write(f"exai: {fault}\n")
         sys.exit(EXIT_CANNOT_START)
+    except UnicodeEncodeError:
+        if all(map(_is_text, sys.argv)):
+            raise
+        sys.stderr.write(f"exai: {NO_TEXT}\n")
+        sys.exit(EXIT_CANNOT_START)
     except KeyboardInterrupt:
         sys.exit(EXIT_INTERRUPTED)
+
+
+def _is_text(argument: str) -> bool:
+    """Whether an argument is text: Python keeps other bytes as halves of surrogate pairs (PEP 383)."""
+    try:
+        argument.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

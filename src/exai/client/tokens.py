@@ -25,7 +25,7 @@ from exai.runtime.clock import Clock, SystemClock
 from exai.runtime.file_lock import try_lock
 from exai.runtime.os_errors import reason_of
 
-__all__ = ["ClientTokens", "FixedToken", "NotAdmitted", "TokenFile", "client_tokens"]
+__all__ = ["ClientTokens", "FixedToken", "NotAdmitted", "TokenFile", "client_tokens", "host_of"]
 
 _log = structlog.get_logger(__name__)
 
@@ -241,17 +241,33 @@ def _state(file: Path) -> tuple[int, int, int] | None:
     return status.st_mtime_ns, status.st_ino, status.st_mode
 
 
+def host_of(url: str) -> str:
+    """Return the host of a daemon's address.
+
+    Raises:
+        StartFault: it is none.
+    """
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname if parts.port != 0 else None
+    except ValueError:  # brackets that do not close, or a port beyond every port
+        host = None
+    if not host:
+        raise StartFault(
+            f"{ascii(url)[1:-1][:100]} is no address of a daemon; write it as ws://host:port/mcp."
+        )
+    return host
+
+
 def client_tokens(url: str, *, token: str | None, file: Path | None) -> ClientTokens:
     """Choose where the token for the daemon at `url` comes from; `token` has precedence over `file`.
 
     Raises:
-        StartFault: the token is malformed.
+        StartFault: the token or the address is malformed.
     """
-    parts = urlsplit(url)
-    if (token or file) and parts.scheme == "ws" and not is_loopback(parts.hostname or ""):
-        _log.warning(
-            "the token travels unencrypted; use wss:// beyond a network that you trust", host=parts.hostname
-        )
+    host = host_of(url)
+    if (token or file) and url[:3].lower() == "ws:" and not is_loopback(host):
+        _log.warning("the token travels unencrypted; use wss:// beyond a network that you trust", host=host)
     if token is not None:
         where = f"`{TOKEN_VARIABLE}`"
         advice = f"Make another one where EXAI runs, `exai token create NAME --key`, and put it into {where}."

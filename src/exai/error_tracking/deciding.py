@@ -11,6 +11,9 @@ from exai.errors import BadArguments
 from exai.storage.error_tracking.rows import Change, GroupRow
 
 __all__ = [
+    "LONGEST_NOTE",
+    "LONGEST_RELEASE",
+    "MOST_TIMES",
     "Days",
     "Decision",
     "DecisionKind",
@@ -23,9 +26,12 @@ __all__ = [
 ]
 
 DecisionKind = Literal["resolve", "archive", "reopen", "merge", "split"]
-OneOrMore = Annotated[int, msgspec.Meta(ge=1)]
-Note = Annotated[str, msgspec.Meta(max_length=2_000)]
-Release = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+MOST_TIMES = 10**9
+LONGEST_NOTE = 2_000
+OneOrMore = Annotated[int, msgspec.Meta(ge=1, le=MOST_TIMES)]
+Note = Annotated[str, msgspec.Meta(max_length=LONGEST_NOTE)]
+LONGEST_RELEASE = 200
+Release = Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST_RELEASE)]
 Days = Annotated[float, msgspec.Meta(gt=0, le=3_650)]
 Others = Annotated[list[str], msgspec.Meta(max_length=100)]
 Fingerprint = Annotated[str, msgspec.Meta(max_length=64)]

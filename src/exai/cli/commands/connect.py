@@ -3,7 +3,6 @@
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated
-from urllib.parse import urlsplit
 
 import typer
 
@@ -12,7 +11,7 @@ from exai.cli.event_loop import run
 from exai.cli.options import ConfigFile, Overrides, load_settings
 from exai.cli.running import daemon_address
 from exai.client.bridge import serve_bridge
-from exai.client.tokens import client_tokens
+from exai.client.tokens import client_tokens, host_of
 from exai.config import client as config_client
 from exai.config.values import is_loopback
 from exai.monitoring import logs
@@ -68,7 +67,7 @@ def connect(
         url = daemon_address(settings.server)
     tokens = client_tokens(url, token=token, file=credentials or config_client.credentials_variable())
     limit = settings.websocket.max_frame_bytes
-    carries = files if files is not None else not is_loopback(urlsplit(url).hostname or "")
+    carries = files if files is not None else not is_loopback(host_of(url))
     if not carries:
         run(serve_bridge(url, tokens, patience_s=patience, max_line_bytes=limit))
         return

@@ -15,6 +15,7 @@ from exai.app.watching.sources import open_sources_of
 from exai.config import Settings
 from exai.config.tree import secret_values
 from exai.error_tracking.console import Console, GroupLine
+from exai.error_tracking.deciding import LONGEST_NOTE, MOST_TIMES
 from exai.error_tracking.investigation.gathering.suspects import FirstSuspects
 from exai.errors import ExaiError, StartFault
 from exai.monitoring import logs
@@ -27,9 +28,18 @@ __all__ = ["Group", "Note", "Version", "as_number", "ask", "decide", "opened_dat
 
 T = TypeVar("T")
 Group = Annotated[str, typer.Argument(metavar="GROUP", help="As E-17.")]
-Note = Annotated[str, typer.Option("--note", help="Why, for the history.")]
+
+
+def _note(given: str) -> str:
+    if len(given) > LONGEST_NOTE:
+        raise typer.BadParameter(f"it has more than {LONGEST_NOTE} characters")
+    return given
+
+
+Note = Annotated[str, typer.Option("--note", callback=_note, help="Why, for the history.")]
 Version = Annotated[
-    int | None, typer.Option("--version", min=1, help="Only if the group still has this version.")
+    int | None,
+    typer.Option("--version", min=1, max=MOST_TIMES, help="Only if the group still has this version."),
 ]
 
 

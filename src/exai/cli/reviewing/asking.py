@@ -16,7 +16,6 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -35,7 +34,7 @@ from exai.client.stored_files import (
     TokenRefused,
     open_stored_files,
 )
-from exai.client.tokens import client_tokens
+from exai.client.tokens import client_tokens, host_of
 from exai.config import client as config_client
 from exai.config.values import is_loopback
 from exai.errors import ExaiError
@@ -120,7 +119,7 @@ class Reviewer:
             yield own
 
     async def _ask(self, url: str, subject: Subject, arguments: Mapping[str, Any]) -> Answer:
-        is_here = is_loopback(urlsplit(url).hostname or "")
+        is_here = is_loopback(host_of(url))
         sends = self._place.sends_files if self._place.sends_files is not None else not is_here
         if not sends:
             answer = await self._asked_of_folder(url, subject, arguments)

@@ -11,6 +11,7 @@ from exai.cli.data_choice import choose_data
 from exai.cli.errors.asking import Group, Note, Version, decide
 from exai.cli.errors.text import print_line
 from exai.cli.options import AsJson, ConfigFile, Overrides, WhichData
+from exai.error_tracking.deciding import MOST_TIMES
 from exai.error_tracking.states import archive
 
 __all__ = ["app"]
@@ -25,10 +26,11 @@ def archive_group(
         float | None, typer.Option("--days", min=0.001, max=3_650, help="Until so many days have passed.")
     ] = None,
     more: Annotated[
-        int | None, typer.Option("--more", min=1, help="Until it is seen so many times more.")
+        int | None, typer.Option("--more", min=1, max=MOST_TIMES, help="Until it is seen so many times more.")
     ] = None,
     hourly: Annotated[
-        int | None, typer.Option("--per-hour", min=1, help="Until it is seen so often within an hour.")
+        int | None,
+        typer.Option("--per-hour", min=1, max=MOST_TIMES, help="Until it is seen so often within an hour."),
     ] = None,
     note: Note = "",
     version: Version = None,

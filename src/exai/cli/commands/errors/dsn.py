@@ -33,7 +33,21 @@ DAY = timedelta(days=1)
 
 T = TypeVar("T")
 
+LONGEST_NAME = 100
+
+
+def _new_name(given: str) -> str:
+    if not given.strip() or not given.isprintable() or len(given) > LONGEST_NAME:
+        raise typer.BadParameter(
+            f"a program's name is one line of 1 to {LONGEST_NAME} characters that can be shown"
+        )
+    return given
+
+
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Of the program that reports.")]
+NewName = Annotated[
+    str, typer.Argument(metavar="NAME", callback=_new_name, help="Of the program that reports.")
+]
 
 app = new_app(name="dsn", no_args_is_help=True)
 
@@ -53,7 +67,7 @@ class MadeDsn(msgspec.Struct, frozen=True):
 
 @app.command("create")
 def create(
-    name: Name,
+    name: NewName,
     private: Annotated[
         bool,
         typer.Option(

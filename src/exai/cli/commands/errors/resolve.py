@@ -11,6 +11,7 @@ from exai.cli.data_choice import choose_data
 from exai.cli.errors.asking import Group, Note, Version, decide
 from exai.cli.errors.text import print_line
 from exai.cli.options import AsJson, ConfigFile, Overrides, WhichData
+from exai.error_tracking.deciding import LONGEST_RELEASE
 from exai.error_tracking.states import IN_NEXT, resolve
 from exai.errors import StartFault
 
@@ -45,6 +46,8 @@ def resolve_group(
     settings = choose_data(config_file, overrides, demo).settings
     if in_next and release is not None:
         raise StartFault("Give either --in or --in-next.")
+    if release is not None and not 1 <= len(release.strip()) <= LONGEST_RELEASE:
+        raise StartFault(f"--in needs the name of a release, of at most {LONGEST_RELEASE} characters.")
     wanted = IN_NEXT if in_next else release
     changed = asyncio.run(
         decide(
