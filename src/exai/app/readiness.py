@@ -32,7 +32,10 @@ class ReadinessChecks:
             self._services.jobs.stop()
 
     async def _admitting(self) -> Finding | None:
-        return Finding(State.UNREADY, "stopping") if self._stopping else None
+        if self._stopping:
+            return Finding(State.UNREADY, "stopping")
+        beats = self._services.storage.database.beats
+        return Finding(State.UNREADY, "draining") if beats is not None and beats.is_draining else None
 
     async def _database(self) -> Finding | None:
         try:

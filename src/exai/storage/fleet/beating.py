@@ -20,7 +20,7 @@ from exai.runtime.version import __version__
 from exai.storage.dialects import upsert
 from exai.storage.faults import FAULTS
 from exai.storage.fleet import leases
-from exai.storage.fleet.heartbeat import GONE, SERVING, Beat, Heartbeat
+from exai.storage.fleet.heartbeat import DRAINING, GONE, SERVING, Beat, Heartbeat
 from exai.storage.fleet.schema import replicas
 
 __all__ = ["BeatingRuns", "Transactions"]
@@ -54,6 +54,8 @@ class BeatingRuns:
         self._may_lead = False
         self.samples: Callable[[], Mapping[str, float]] = dict
         """What the row tells of this process, for whoever looks at the fleet."""
+        self.is_draining = False
+        """Whether its row says that it is to take nobody new."""
         self.found_over = asyncio.Event()
         """Set when a run turned out to be over."""
 
@@ -81,6 +83,7 @@ class BeatingRuns:
             self._heartbeat.missed()
             raise
         self._leads_until = asked + lease_s if seen.leads else 0.0
+        self.is_draining = seen.state == DRAINING
         if self._heartbeat.saw(seen.now.timestamp(), asked, seen.others):
             self.found_over.set()
 

@@ -13,9 +13,10 @@ from types import MappingProxyType
 
 import msgspec
 
-__all__ = ["GONE", "SERVING", "Beat", "Heartbeat"]
+__all__ = ["DRAINING", "GONE", "SERVING", "Beat", "Heartbeat"]
 
 SERVING = "serving"
+DRAINING = "draining"
 GONE = "gone"
 
 HALF = 0.5

@@ -8,13 +8,17 @@ from sqlalchemy import Connection, select, update
 
 from exai.runtime.clock import Clock
 from exai.storage.database import Database
-from exai.storage.dialects import upsert
-from exai.storage.fleet.heartbeat import GONE, SERVING
+from exai.storage.dialects import database_time, upsert
+from exai.storage.fleet.heartbeat import DRAINING, GONE, SERVING
+from exai.storage.fleet.leases import HOUSEKEEPER
 from exai.storage.fleet.runs import tag_of
-from exai.storage.fleet.schema import replicas
+from exai.storage.fleet.schema import leases, replicas
 from exai.storage.write_operations import LockGroup, row_by_row
 
-__all__ = ["ReplicaRow", "Replicas"]
+__all__ = ["LivingReplica", "ReplicaRow", "Replicas"]
+
+SHOWN_FOR = timedelta(days=1)
+"""After the last beat of one that did not end in order."""
 
 ALIVE_S = 60.0
 """A replica whose latest beat is older is shown to nobody as one that serves."""
@@ -38,6 +42,17 @@ class ReplicaRow(msgspec.Struct, frozen=True):
     def ended_at(self) -> datetime | None:
         """When it ended in order; `None`: it runs, or its process died."""
         return self.beat_at if self.state == GONE else None
+
+
+class LivingReplica(msgspec.Struct, frozen=True):
+    """One that has not ended in order, as it stands now."""
+
+    row: ReplicaRow
+    beat_age_s: float
+    """Since its last beat, by the database's clock."""
+    is_late: bool
+    """Whether that is longer than a lease."""
+    is_housekeeper: bool
 
 
 class Replicas:
@@ -71,6 +86,36 @@ class Replicas:
         """Say that this process ends in order."""
         ended = {"beat_at": self._clock.utc(), "state": GONE}
         self._database.write_soon(_note, (self._database.run_id, ended))
+
+    async def not_gone(self, lease_s: float) -> list[LivingReplica]:
+        """Read the replicas that have beaten within a day and have not ended in order, the oldest first.
+
+        Raises:
+            StoreFailed: the database is out of reach.
+        """
+        here = self._clock.utc()
+
+        def read(connection: Connection) -> list[LivingReplica]:
+            now = database_time(connection, here)
+            keeper = select(leases.c.holder).where(leases.c.name == HOUSEKEEPER, leases.c.until > now)
+            holder = connection.scalar(keeper)
+            query = _SELECT.where(replicas.c.state != GONE, replicas.c.beat_at > now - SHOWN_FOR)
+            rows = [ReplicaRow(*row) for row in connection.execute(query.order_by(replicas.c.began_at))]
+            ages = [(now - row.beat_at).total_seconds() for row in rows]
+            return [
+                LivingReplica(row, age, age > lease_s, row.run_id == holder)
+                for row, age in zip(rows, ages, strict=True)
+            ]
+
+        return await self._database.read(read)
+
+    async def drain(self, tag: str) -> bool:
+        """Have a replica take nobody new, from its next beat on; whether one that serves has this tag.
+
+        Raises:
+            StoreFailed: it goes on as it was, or nobody knows.
+        """
+        return await self._database.write(_drain, tag)
 
     async def latest(self, most: int) -> list[ReplicaRow]:
         """Read the latest replicas, newest first.
@@ -117,6 +162,12 @@ _BEGIN = upsert(replicas, ("tag", "address", "release", "settings_digest", "host
 @row_by_row(LockGroup.ERRORS)
 def _begin(connection: Connection, row: dict[str, Any]) -> None:
     _BEGIN.execute(connection, row)
+
+
+@row_by_row(LockGroup.ERRORS)
+def _drain(connection: Connection, tag: str) -> bool:
+    serves = (replicas.c.tag == tag, replicas.c.state.in_((SERVING, DRAINING)))
+    return bool(connection.execute(update(replicas).where(*serves).values(state=DRAINING)).rowcount)
 
 
 @row_by_row(LockGroup.ERRORS)
