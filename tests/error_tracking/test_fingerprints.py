@@ -135,3 +135,9 @@ def test_frames_of_libraries_decide_where_no_frame_is_ours() -> None:
 
     assert fingerprint(of("lib.a:f")).hash != fingerprint(of("lib.b:f")).hash
     assert fingerprint(of("lib.a:f")).line == "message"
+
+
+def test_ten_thousand_different_faults_stay_different() -> None:
+    places = itertools.product(range(10), range(20), range(50))
+    hashes = {fingerprint(thrown(raised(f"E{a}", "x", f"exai.m{b}:f{c}"))).hash for a, b, c in places}
+    assert len(hashes) == 10_000
