@@ -86,6 +86,7 @@ class LeftOut(msgspec.Struct, frozen=True):
 
     kind: str
     place: str
+    """Of it, as it reads behind the kind: `source` `of the frames`."""
     reason: str
     """As a sentence for the reader of the report."""
     tokens: int

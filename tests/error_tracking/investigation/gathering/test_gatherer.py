@@ -100,7 +100,7 @@ async def test_a_fault_of_our_own_has_all_that_rows_and_the_process_remember(dat
     assert texts["log"] == "call_77 began\nbreaker opened"
     assert "loop_lag_ms in that second: 412" in texts["load"]
     reasons = {each.kind: each.reason for each in bundle.left_out}
-    assert reasons["call"] == "The journal has no such call any more."
+    assert reasons["call"] == "The journal has no such call: it asked no provider, or its row was pruned."
     assert "no frame of the project's own code" in reasons["source"]
     whole = msgspec.json.encode(bundle).decode()
     assert "lovelace" not in whole

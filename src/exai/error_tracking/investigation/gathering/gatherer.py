@@ -210,9 +210,7 @@ class Gatherer:
                 )
             )
         else:
-            found.left_out.append(
-                ("resolved", "groups that were resolved", "None has its code or a function of its stack.")
-            )
+            found.left_out.append(("resolved", "groups", "None has its code or a function of its stack."))
         return found
 
     async def _add_call(self, found: _Gathered, call_id: str | None) -> None:
@@ -220,9 +218,15 @@ class Gatherer:
         if call is not None:
             found.drafts.append(Draft(kind="call", place=f"call {call_id}", text=facts.call_text(call)))
         elif call_id is None:
-            found.left_out.append(("call", "the call", "It did not happen within a call."))
+            found.left_out.append(("call", "of the occurrence", "It did not happen within a call."))
         else:
-            found.left_out.append(("call", f"call {call_id}", "The journal has no such call any more."))
+            found.left_out.append(
+                (
+                    "call",
+                    call_id,
+                    "The journal has no such call: it asked no provider, or its row was pruned.",
+                )
+            )
 
     async def _add_surroundings(self, found: _Gathered, subject: Subject, body: Mapping[str, Any]) -> None:
         """Add what surrounds a fault of EXAI itself: settings, providers, the log, the load."""
@@ -270,7 +274,7 @@ class Gatherer:
     def _add_lines(self, found: _Gathered, subject: Subject) -> None:
         occurrence, lines = subject.occurrence, self._lines_of(subject)
         if lines is None:
-            found.left_out.append(("log", "lines of the log", ELSEWHERE))
+            found.left_out.append(("log", "around it", ELSEWHERE))
             return
         ids = (occurrence.call_id, occurrence.incident_id)
         near = lines.around(occurrence.at.timestamp(), NEAR_LINES_S, *ids, most=MOST_NEAR_LINES)

@@ -64,9 +64,9 @@ class SourcePieces:
         """Name what was not read."""
         known = {draft.kind for draft in self.drafts} | {kind for kind, *_ in self.left_out}
         named = {
-            "source": "source of the frames",
-            "history": "commits of these files",
-            "blame": "author of the line",
+            "source": "of the frames",
+            "history": "of these files",
+            "blame": "of the line",
         }
         self.left_out += [(kind, named[kind], reason) for kind in KINDS if kind not in known]
 
