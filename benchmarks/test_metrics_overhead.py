@@ -21,6 +21,11 @@ CALLS = 100
 """Of one round, in flight together."""
 
 
+async def _cancelled(serving: asyncio.Task[None]) -> None:
+    serving.cancel()
+    await asyncio.wait([serving])
+
+
 class _Daemon:
     """A whole daemon on this loop, asked over a resumable session."""
 
@@ -51,6 +56,7 @@ class _Daemon:
         )
         await self._scopes.enter_async_context(services.scheduler.running(*mcp_port_duties(doors)))
         listener = Listener(settings.server)
+        self._scopes.callback(listener.close)
         ready = asyncio.Event()
         serving = asyncio.get_running_loop().create_task(
             listener.serve(
@@ -63,7 +69,7 @@ class _Daemon:
                 on_stop=lambda: None,
             )
         )
-        self._scopes.callback(serving.cancel)
+        self._scopes.push_async_callback(_cancelled, serving)
         await ready.wait()
         socket = await self._scopes.enter_async_context(session_socket(listener.addresses.mcp_ws))
         await socket.open(credit=100_000)
