@@ -4,7 +4,9 @@ import asyncio
 import json
 import signal
 import socket
+import sqlite3
 import urllib.request
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -13,6 +15,7 @@ import pytest
 from exai_emulator import Emulator, Persona
 from support.daemons import EXAI, StartDaemon, clean_environ, daemon
 from support.mcp_websocket import mcp_socket
+from support.waiting import wait_until
 
 
 async def refused(tmp_path: Path, *arguments: str, **environ: str) -> str:
@@ -99,6 +102,33 @@ async def test_a_signal_lets_running_calls_finish_and_exits_0(
             result = (await answer)["result"]
         assert result["isError"] is False
         assert await daemon.ended() == 0
+
+
+async def test_while_calls_end_others_see_that_the_process_drains(
+    start_daemon: StartDaemon, emulator: Emulator, tmp_path: Path
+) -> None:
+    emulator.persona = Persona(kind="long", tokens=5000, delay_per_token_ms=20)
+
+    async def state() -> str:
+        with closing(sqlite3.connect(tmp_path / "data" / "exai.sqlite")) as database:
+            return str(database.execute("SELECT state FROM replicas").fetchone()[0])
+
+    async def is_draining() -> bool:
+        return await state() == "draining"
+
+    async with start_daemon() as daemon:
+        async with mcp_socket(daemon.mcp_ws) as client:
+            growing = asyncio.Event()
+            number, _ = await client.begin_tool(
+                "chat", {"prompt": "A story.", "model": "glm-5.3"}, lambda _: growing.set()
+            )
+            await growing.wait()
+            assert await state() == "serving"
+            daemon.process.send_signal(signal.SIGTERM)
+            await wait_until(is_draining, what="its row says that it drains")
+            await client.cancel(number)
+        assert await daemon.ended() == 0
+    assert await state() == "gone"
 
 
 async def test_a_call_that_outlives_the_drain_gets_a_definite_retriable_error(

@@ -26,8 +26,9 @@ class ReadinessChecks:
         }
 
     def stop(self) -> None:
-        """Report not ready from now on, and begin no job."""
+        """Report not ready from now on, here and in the row of this process, and begin no job."""
         self._stopping = True
+        self._services.faults.replicas.drain_soon()
         if self._services.jobs is not None:
             self._services.jobs.stop()
 
