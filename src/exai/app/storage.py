@@ -81,6 +81,7 @@ async def open_storage(settings: Settings, metrics: Metrics, clock: Clock) -> As
     try:
         if database.beats is not None:
             database.beats.compete()
+            metrics.read_samples(database.beats.replica_counts)
         metrics.read_samples(database.samples)
         journal = Journal(database, clock)
         if lost := await journal.sweep():

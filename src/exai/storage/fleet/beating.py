@@ -6,6 +6,7 @@ for. It writes the row, reads those of others, and takes or renews the lease of 
 
 import asyncio
 import socket
+from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -16,6 +17,7 @@ from sqlalchemy import Connection, delete, func, select, update
 
 from exai import config
 from exai.runtime import tasks
+from exai.runtime.samples import Sample
 from exai.runtime.version import __version__
 from exai.storage.dialects import upsert
 from exai.storage.faults import FAULTS
@@ -27,6 +29,7 @@ __all__ = ["BeatingRuns", "Transactions"]
 
 T = TypeVar("T")
 
+OVER = "over"
 KNOWN_FOR_S = 60.0
 """After its last beat, for how long a run is in the picture; three leases, if that is longer."""
 LEAST_DEADLINE_S = 1.0
@@ -98,6 +101,20 @@ class BeatingRuns:
         """Whether this process has a role; it stops having it before another one can begin to."""
         return role == leases.HOUSEKEEPER and asyncio.get_running_loop().time() < self._leads_until
 
+    def replica_counts(self) -> list[Sample]:
+        """Count the daemons of the fleet by state, as the latest beat found them: `over` has ended without a word."""
+        found, over = self._heartbeat.picture.values(), self._heartbeat.over
+        states = Counter(
+            OVER if each.run_id in over else each.state
+            for each in found
+            if each.serves and each.state != GONE
+        )
+        told = "Daemons on this database, as the latest beat of this one found them."
+        return [
+            Sample("replicas", told, states[state], (("state", state),))
+            for state in (SERVING, DRAINING, OVER)
+        ]
+
     def compete(self) -> None:
         """Take the housekeeper's lease when it is free, from the next beat on."""
         self._may_lead = True
@@ -161,13 +178,19 @@ _COMMAND = {
 """What the row says until the process says that it serves."""
 
 _NOW = select(func.clock_timestamp())
-_FIND = select(replicas.c.run_id, replicas.c.state, replicas.c.beat_at, func.clock_timestamp().label("now"))
+_FIND = select(
+    replicas.c.run_id,
+    replicas.c.state,
+    replicas.c.beat_at,
+    replicas.c.tag,
+    func.clock_timestamp().label("now"),
+)
 _BEAT = upsert(replicas, ("beat_at", "samples"))
 """The first one writes the row, and so does the next one if an operator or a fail-over lost it."""
 
 
 def _beat_of(row: Any) -> Beat:
-    return Beat(row.run_id, row.state, row.beat_at.timestamp())
+    return Beat(row.run_id, row.state, row.beat_at.timestamp(), serves=row.tag is not None)
 
 
 def _end(connection: Connection, run_id: str) -> None:

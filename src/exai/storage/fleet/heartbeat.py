@@ -35,6 +35,8 @@ class Beat(msgspec.Struct, frozen=True):
     state: str
     at: float
     """Seconds since 1970, by the database's clock."""
+    serves: bool = True
+    """Whether it is a daemon, and no command that works for a moment."""
 
 
 class Heartbeat:
@@ -46,7 +48,8 @@ class Heartbeat:
         """The first of its own beats that no gap follows, by the database's clock and by that of this process;
         `None`: the latest attempt failed."""
         self._latest = (0.0, 0.0)
-        self._over: frozenset[str] = frozenset()
+        self.over: frozenset[str] = frozenset()
+        """Runs of the picture that are over."""
         self._known: dict[str, tuple[float, float]] = {}
         """Beats by run, and since when they are known, by the clock of this process."""
         self.is_sure = False
@@ -70,7 +73,7 @@ class Heartbeat:
         if len(self._known) > len(self.picture) + MOST_FORMER:
             self._forget(here)
         over = frozenset(beat.run_id for beat in self.picture.values() if self.is_over(beat, now))
-        new, self._over = over - self._over, over
+        new, self.over = over - self.over, over
         return new
 
     def missed(self) -> None:
