@@ -15,6 +15,11 @@ from support.waiting import wait_until
 FLEET = config.Fleet(beat_s=0.1, lease_s=0.6)
 
 
+class _HoursBehind(SystemClock):
+    def wall(self) -> float:
+        return super().wall() - 7_200
+
+
 async def test_daemons_are_counted_by_state(postgresql: PostgresqlServer, tmp_path: Path) -> None:
     url = migrated_postgresql(postgresql, "replica_counts")
     settings = config.Database.model_validate({"url": url})
@@ -45,3 +50,25 @@ async def test_daemons_are_counted_by_state(postgresql: PostgresqlServer, tmp_pa
         assert others_beats._beating is not None
         others_beats._beating.cancel()
         await counted(serving=1, draining=0, over=1)
+
+
+async def test_a_process_whose_clock_is_wrong_drains_by_no_other_time(
+    postgresql: PostgresqlServer, tmp_path: Path
+) -> None:
+    settings = config.Database.model_validate({"url": migrated_postgresql(postgresql, "wrong_clock")})
+    database = await Database.open(settings, tmp_path, FLEET)
+    wrong = Replicas(database, _HoursBehind())
+    await Replicas(database, SystemClock()).begin("1.2.3", "digest", "here")
+    beats = database.beats
+    assert beats is not None
+    assert beats._beating is not None
+    beats._beating.cancel()
+    (before,) = await wrong.latest(1)
+    wrong.drain_soon()
+
+    async def is_draining() -> bool:
+        return (await wrong.latest(1))[0].state == "draining"
+
+    await wait_until(is_draining, what="its row says that it drains")
+    assert (await wrong.latest(1))[0].beat_at == before.beat_at
+    await database.close()

@@ -83,16 +83,13 @@ class Replicas:
         await self._database.write(_note, (self._database.run_id, {"beat_at": self._clock.utc()}))
 
     def drain_soon(self) -> None:
-        """Say that this process takes nobody new, and ends with the calls that it has."""
-        self._note_soon(DRAINING)
+        """Say that this process takes nobody new, and ends with the calls that it has; it goes on to beat."""
+        self._database.write_soon(_note, (self._database.run_id, {"state": DRAINING}))
 
     def end_soon(self) -> None:
         """Say that this process ends in order."""
-        self._note_soon(GONE)
-
-    def _note_soon(self, state: str) -> None:
-        changed = {"beat_at": self._clock.utc(), "state": state}
-        self._database.write_soon(_note, (self._database.run_id, changed))
+        ended = {"beat_at": self._clock.utc(), "state": GONE}
+        self._database.write_soon(_note, (self._database.run_id, ended))
 
     async def not_gone(self, lease_s: float) -> list[LivingReplica]:
         """Read the replicas that have beaten within a day and have not ended in order, the oldest first.
