@@ -1,14 +1,10 @@
 """How often a comparison sees a difference where none is, and finds one that is there: B4, on drawn calls."""
 
 import argparse
-import sys
 from pathlib import Path
 
 from benchmarks.figures import keep, show
 from exai.cli.comparing.verdicts import compare_models
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-
 from support.compared_models import A, B, drawn_blocks
 
 BLOCKS = 200

@@ -21,9 +21,6 @@ from benchmarks.figures import keep, show
 from exai import config
 from exai.monitoring import logs
 from exai_emulator import EmulatorOptions, running
-
-sys.path.insert(0, str(ROOT / "tests"))
-
 from support.copies_storm import run_copies_storm
 
 WRONG = (

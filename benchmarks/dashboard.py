@@ -29,9 +29,6 @@ from exai import config
 from exai.storage.database import Database
 from exai.storage.write_operations import LockGroup, row_by_row
 from exai_emulator import Emulator, EmulatorOptions, Fault, running
-
-sys.path.insert(0, str(ROOT / "tests"))
-
 from support.browsers import browser_process
 
 AIMS = {

@@ -3,13 +3,11 @@ it, a long list scrolled to its end, the feed at 1,000 events a second; and whet
 says."""
 
 import asyncio
-import sys
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -20,9 +18,6 @@ from websockets.typing import Subprotocol
 from benchmarks.calls import Client
 from exai.routing.ledger import Stage
 from exai_emulator import Emulator, Fault
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-
 from support.browsers import BrowserProcess, Tab
 from support.waiting import wait_until
 

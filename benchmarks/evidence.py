@@ -10,7 +10,6 @@ import os
 import random
 import resource
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -23,9 +22,6 @@ from exai.evidence.packing import Packer
 from exai.evidence.pieces import Bounds, Wanted
 from exai.evidence.requests import Opening
 from exai.evidence.workspace import Workspace
-
-sys.path.insert(0, str(ROOT / "tests"))
-
 from support.repositories import GitRepository
 
 SOURCES = ("change", "changed_parts", "called_definitions", "callers", "tests", "configuration")

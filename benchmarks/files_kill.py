@@ -26,9 +26,6 @@ from benchmarks.figures import keep
 from exai import config
 from exai.monitoring import logs
 from exai.storage.database import Database
-
-sys.path.insert(0, str(ROOT / "tests"))
-
 from support.faulty_store import RunOnDisk, run_on_faulty_disk, upload_to_faulty_disk
 from support.forked_runs import ForkedRuns, forked_runs
 from support.store_audit import audit

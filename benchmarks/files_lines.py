@@ -8,7 +8,6 @@ line was made up by what lies between.
 import argparse
 import asyncio
 import os
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -22,9 +21,6 @@ from exai.errors import ExaiError
 from exai.storage.database import Database
 from exai_emulator import EmulatorOptions, running
 from exai_emulator.personas import Persona
-
-sys.path.insert(0, str(ROOT / "tests"))
-
 from support.consulted_files import Talk
 from support.desks import make_desk
 from support.documents import docx_of, numbered, pdf_of

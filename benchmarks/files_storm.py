@@ -28,9 +28,6 @@ from benchmarks.figures import keep
 from benchmarks.raw_sessions import daemon
 from exai import config
 from exai.storage.database import Database
-
-sys.path.insert(0, str(ROOT / "tests"))
-
 from support.store_storm import StormOrder, audit_storm, run_storm
 
 PROCESSES = 2

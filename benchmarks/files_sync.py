@@ -20,9 +20,6 @@ from typing import Any
 from benchmarks.calls import ROOT, pin
 from benchmarks.figures import keep, show
 from benchmarks.raw_sessions import daemon
-
-sys.path.insert(0, str(ROOT / "tests"))
-
 from support.tcp_proxy import tcp_proxy
 
 FOLDERS = 40

@@ -19,9 +19,6 @@ from benchmarks.calls import ROOT
 from benchmarks.figures import keep
 from exai import config
 from exai.storage.database import Database
-
-sys.path.insert(0, str(ROOT / "tests"))
-
 from support.file_ports import file_port
 from support.hostile_documents import hostile_documents
 from support.hostile_readings import read_each

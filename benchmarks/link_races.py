@@ -16,9 +16,6 @@ from benchmarks.calls import ROOT
 from benchmarks.figures import keep
 from exai import config
 from exai.storage.database import Database
-
-sys.path.insert(0, str(ROOT / "tests"))
-
 from support.link_races import INSIDE, OUTSIDE, race
 from support.shelves import OpenShelf
 

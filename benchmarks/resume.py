@@ -4,7 +4,6 @@ import argparse
 import asyncio
 import json
 import random
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -15,9 +14,6 @@ from benchmarks.figures import keep, show
 from benchmarks.raw_sessions import connect_raw, daemon
 from exai.client.channel import Channel
 from exai.client.tokens import client_tokens
-
-sys.path.insert(0, str(ROOT / "tests"))
-
 from support.tcp_proxy import TcpProxy, tcp_proxy
 
 AIMS = {"resume_p99_ms": 250.0, "lost": 0, "doubled": 0, "out_of_order": 0, "sessions_lost": 0}

@@ -6,7 +6,6 @@ The built-in list by itself, then with Kingfisher. Rates are of CPU, file by fil
 import argparse
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,9 +14,6 @@ from typing import Any
 from benchmarks.calls import ROOT
 from benchmarks.figures import keep
 from exai.files.secrets.scanner import SecretScanner
-
-sys.path.insert(0, str(ROOT / "tests"))
-
 from support.planted_secrets import BUILT_IN, FURTHER, planted
 
 AIMS = {"built-in": 20, "with Kingfisher": 100}

@@ -15,7 +15,7 @@ COMMANDS = [
 ] + [ROOT / ".ci" / "run"]
 LONGEST = 25
 ALL_TESTS = [
-    "python -m support.chromium",
+    "PYTHONPATH=tests python -m support.chromium",
     "python -m slipcover --dont-wrap-pytest --json --out .coverage.json --fail-under 0 --threshold 2000"
     " -m pytest -n 4 --dist worksteal --junitxml=test-results.xml -o junit_suite_name=unknown",
     "python -m slipcover --merge .coverage.json --out .coverage.json",
@@ -92,7 +92,7 @@ def test_bench_lists_what_there_is(checkout: Checkout, arguments: list[str], cod
 
 def test_bench_runs_the_one_that_is_named(checkout: Checkout) -> None:
     assert checkout.run("bench", "calls", "--seconds", "1").returncode == 0
-    assert checkout.commands[-1] == "python -m benchmarks.calls --seconds 1"
+    assert checkout.commands[-1] == "PYTHONPATH=tests python -m benchmarks.calls --seconds 1"
 
 
 def test_status_runs_the_tests_of_its_table_where_it_is_asked_to(checkout: Checkout) -> None:

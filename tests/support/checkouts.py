@@ -39,7 +39,7 @@ case "$*" in
     *fcntl*) exec "{sys.executable}" "$@" ;;
     *version_info*) printf 'python3.11-venv\\n'; exit ;;
 esac
-printf '%s %s\\n' "${{0##*/}}" "$*" >>"$FAKE_LOG"
+printf '%s%s %s\\n' "${{PYTHONPATH:+PYTHONPATH=$PYTHONPATH }}" "${{0##*/}}" "$*" >>"$FAKE_LOG"
 case "$*" in
     *"-m pytest"*) [ -z "${{FAKE_TESTS_FAIL:-}}" ] || exit 1 ;;
     "-m venv "*) mkdir -p "$3/bin" && cp "$0" "$3/bin/python" && cp "$0" "$3/bin/pip" ;;
