@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from dulwich import porcelain
 
 from evidence.test_trees import TOKEN
 from exai.errors import BadArguments
@@ -124,6 +125,19 @@ def test_what_cannot_be_shown_is_named(made: GitRepository) -> None:
         f"gone.py: object {entry[:12]} is missing",
         "model.txt: kept by git-lfs, whose contents are not in the repository",
     ]
+
+
+@pytest.mark.parametrize("spec", ["all", "staged", "HEAD~1..HEAD"])
+def test_files_whose_names_are_no_text_are_said_once_and_the_others_shown(
+    made: GitRepository, spec: str
+) -> None:
+    made.write({"a.py": "1\n2\n", "b\udcff.py": "x\n", "c\udcfe.py": "x\n"})
+    made.repo.get_worktree().stage([b"a.py", b"b\xff.py", b"c\xfe.py"])
+    if ".." in spec:
+        porcelain.commit(made.repo, b"names", author=b"Ada <a@b>", committer=b"Ada <a@b>")
+    found = change_of(spec, made.tree())
+    assert list(files(found)) == ["a.py"]
+    assert found.notes == ["files whose names are not UTF-8 are not looked at"]
 
 
 def found_blob(made: GitRepository, path: str) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dulwich.index import IndexEntry
 
 from exai.callers import LOCAL_SUBJECT
 from exai.runtime.clock import SystemClock
@@ -351,6 +352,35 @@ async def test_what_cannot_be_reviewed_is_an_error_that_names_it(
     result = await client.tool("review", {"workspace": str(tmp_path / "repo"), **arguments})
     assert result["isError"]
     assert says in result["content"][0]["text"]
+
+
+async def test_of_a_damaged_repository_what_can_be_read_is_reviewed_and_the_rest_is_listed(
+    client: McpSocket, emulator: Emulator, tmp_path: Path, repository: GitRepository
+) -> None:
+    emulator.persona = reader(LEAK)
+    repository.commit({"gone.py": "gone\n", "data.bin": b"\0\1"}, "more")
+    index = repository.repo.open_index()
+    lost, other = (index[name].sha for name in (b"gone.py", b"other.py"))
+    index[b"sub"] = IndexEntry(0, 0, 0, 0, 0o160000, 0, 0, 0, other, 0, 0)
+    index.write()
+    repository.write({"gone.py": "new\n", "data.bin": b"\0\2", "name\udcff.py": "VALUE = 2\n"})
+    repository.loose(lost.decode()).unlink()
+    found = await review(client, tmp_path)
+    assert [each["path"] for each in found["findings"]] == ["pool.py"]
+    assert found["looked_at"] == "1 of 1 files"
+    for note in (
+        "data.bin: no text, or too large",
+        f"gone.py: object {lost.decode()[:12]} is missing",
+        "files whose names are not UTF-8 are not looked at",
+    ):
+        assert note in found["notes"]
+    staged = await review(client, tmp_path, change="staged")
+    assert staged["answer"].startswith("Nothing to review")
+    assert staged["notes"] == [f"sub: a submodule, from none to {other.decode()[:12]}"]
+    (repository.folder / ".git" / "index").write_bytes(b"broken")
+    broken = await client.tool("review", {"workspace": str(repository.folder)})
+    assert broken["_meta"]["exai/error"]["code"] == "not_a_repository"
+    assert "the index of the repository cannot be read" in broken["content"][0]["text"]
 
 
 async def test_answers_that_cannot_be_read_are_no_review_without_defects(

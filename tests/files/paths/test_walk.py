@@ -34,6 +34,13 @@ def test_everything_comes_in_the_order_of_its_path(tmp_path: Path) -> None:
     assert found(tmp_path, tmp_path) == sorted(["a/z", "a.txt", "a-b", "a/b/c", "a0", "B"])
 
 
+def test_a_name_that_is_no_text_is_left_out_with_all_below_it(tmp_path: Path) -> None:
+    write(tmp_path, "a.py", "b\udcff.py", "c\udcfe/d.py", "e\udcff.log")
+    (tmp_path / ".gitignore").write_text("*.log\n.gitignore\n")
+    why = "(its name is not UTF-8)"
+    assert found(tmp_path, tmp_path) == ["a.py", f"b\\xff.py {why}", f"c\\xfe {why}"]
+
+
 def test_the_number_of_entries_is_bounded_and_those_of_ignored_folders_do_not_count(tmp_path: Path) -> None:
     write(tmp_path, "a", "b/c", *(f"out/{number}" for number in range(20)))
     (tmp_path / ".gitignore").write_text("out/\n")

@@ -15,12 +15,14 @@ from exai.evidence.git.hunks import FileChange, hunks_of, read_patch
 from exai.evidence.git.objects import Entry, Repository, Unreadable
 from exai.evidence.trees import FolderTree, Tree, clean_lines
 from exai.files.checks import secret_kind, text_of
+from exai.files.paths.walk import NAME_NO_TEXT, is_text
 
 __all__ = ["Change", "change_of", "merge_base", "patched"]
 
 MOST_FILES = 1_000
 MOST_UNTRACKED = 200
 MOST_COMMITS = 100_000
+_NAMES_NO_TEXT = "files whose names are not UTF-8 are not looked at"
 _LARGE_FILE = "version https://git-lfs.github.com/spec/"
 _LINK, _SUBMODULE, _FOLDER = 0o120000, 0o160000, 0o040000
 
@@ -109,11 +111,16 @@ class _Comparison:
             case _:
                 base = self._base(self._repository.resolve(spec))
                 title, pairs, is_on_disk = f"all since {spec}", self._on_disk(base), True
+        if is_on_disk and any(each.why == NAME_NO_TEXT for each in self._tree.left_out):
+            self._note_once(_NAMES_NO_TEXT)
         change = Change(title)
         for pair in sorted(pairs, key=lambda each: each[0]):
             if len(change.files) == MOST_FILES:
                 self._notes.append(f"more than {MOST_FILES} files change; the others are not looked at")
                 break
+            if not is_text(pair[0]):
+                self._note_once(_NAMES_NO_TEXT)
+                continue
             file = self._file(*pair, is_on_disk=is_on_disk)
             if file is not None:
                 change.files.append(file)

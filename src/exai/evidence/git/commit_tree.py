@@ -10,7 +10,7 @@ from exai.evidence.faults import NotARepository
 from exai.evidence.git.objects import Commit, Entry, Repository, Unreadable
 from exai.evidence.trees import MOST_FILE_BYTES, Document, FolderTree, Tree, document_of
 from exai.files.checks import secret_kind
-from exai.files.paths.walk import LeftOut
+from exai.files.paths.walk import LeftOut, is_text
 
 __all__ = ["CommitTree", "commit_tree"]
 
@@ -37,6 +37,7 @@ class CommitTree:
             for path, _, entry in changes
             if entry is not None
             and entry.mode in _FILES
+            and is_text(path)
             and (self.keeps_secrets or secret_kind(PurePath(path)) is None)
         }
 

@@ -21,8 +21,17 @@ from exai.files.checks import secret_kind
 from exai.files.paths.opening import open_folder, shown
 from exai.runtime.os_errors import reason_of
 
-__all__ = ["LeftOut", "WalkedFile", "left_out_as_secret", "left_out_as_unreadable", "walking"]
+__all__ = [
+    "NAME_NO_TEXT",
+    "LeftOut",
+    "WalkedFile",
+    "is_text",
+    "left_out_as_secret",
+    "left_out_as_unreadable",
+    "walking",
+]
 
+NAME_NO_TEXT = "its name is not UTF-8"
 MOST_DEPTH = 40
 MOST_IGNORE_BYTES = 2**20
 _OPEN = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
@@ -62,6 +71,15 @@ class LeftOut:
 
 
 Walk = Generator[WalkedFile | LeftOut]
+
+
+def is_text(path: str) -> bool:
+    """Whether a path is UTF-8: Python keeps other bytes as halves of surrogate pairs (PEP 383)."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def left_out_as_secret(path: str, kind: str) -> LeftOut:
@@ -185,10 +203,12 @@ class _Walk:
     def _visit(self, descriptor: int, name: str, path: str, rules: tuple[_Rules, ...]) -> Walk:
         mode = os.stat(name, dir_fd=descriptor, follow_symlinks=False).st_mode
         is_folder = stat.S_ISDIR(mode)
-        real = f"{self._real}/{path}"
-        if name == ".git" or _is_ignored(real + "/" * is_folder, rules):
+        said = os.fsencode(path).decode(errors="backslashreplace")
+        if name == ".git" or _is_ignored(f"{self._real}/{said}" + "/" * is_folder, rules):
             return
-        if stat.S_ISLNK(mode):
+        if said != path:
+            yield LeftOut(said, NAME_NO_TEXT)
+        elif stat.S_ISLNK(mode):
             yield LeftOut(path, "a link")
         elif is_folder and path.count("/") >= MOST_DEPTH:
             yield LeftOut(path, f"more than {MOST_DEPTH} folders deep")
@@ -201,7 +221,7 @@ class _Walk:
         elif not stat.S_ISREG(mode):
             yield LeftOut(path, "a device, pipe or socket")
         else:
-            yield self._file(path, Path(real), descriptor)
+            yield self._file(path, Path(f"{self._real}/{path}"), descriptor)
 
     def _file(self, path: str, real: Path, descriptor: int) -> WalkedFile | LeftOut:
         kind = None if self._with_secrets else secret_kind(real)
