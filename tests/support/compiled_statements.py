@@ -30,8 +30,7 @@ _COMPILED = _CompiledStatements()
 
 def share_compiled_statements() -> None:
     """Let every engine of this process use the same compiled statements."""
-    if not event.contains(Engine, "engine_connect", _use):
-        event.listen(Engine, "engine_connect", _use)
+    event.listen(Engine, "engine_connect", _use)
 
 
 def _use(connection: Connection) -> None:

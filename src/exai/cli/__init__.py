@@ -6,6 +6,7 @@ import typer
 
 from exai.cli.command_group import CommandGroup, new_app
 from exai.errors import ExaiError
+from exai.protocol.surrogates import is_text
 from exai.runtime.version import __version__
 
 __all__ = ["build_app", "main"]
@@ -44,18 +45,9 @@ def main() -> None:
         sys.stderr.write(f"exai: {fault}\n")
         sys.exit(EXIT_CANNOT_START)
     except UnicodeEncodeError:
-        if all(map(_is_text, sys.argv)):
+        if all(map(is_text, sys.argv)):
             raise
         sys.stderr.write(f"exai: {NO_TEXT}\n")
         sys.exit(EXIT_CANNOT_START)
     except KeyboardInterrupt:
         sys.exit(EXIT_INTERRUPTED)
-
-
-def _is_text(argument: str) -> bool:
-    """Whether an argument is text: Python keeps other bytes as halves of surrogate pairs (PEP 383)."""
-    try:
-        argument.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

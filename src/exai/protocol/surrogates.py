@@ -1,13 +1,14 @@
-"""Repairs JSON whose strings hold half a surrogate pair, which is no character and has no UTF-8.
+"""Finds halves of surrogate pairs, which are no characters and have no UTF-8, and repairs JSON whose strings hold one.
 
 JavaScript's `JSON.stringify` writes a text that was cut inside an emoji as `"\\ud83d"` (ECMA-262, well-formed
-JSON.stringify). RFC 8259, section 8.2, leaves open what a reader makes of it, and msgspec refuses it.
+JSON.stringify). RFC 8259, section 8.2, leaves open what a reader makes of it, and msgspec refuses it. Python keeps
+bytes of names and arguments that are no text as such halves (PEP 383).
 """
 
 import re
 from typing import overload
 
-__all__ = ["repaired"]
+__all__ = ["is_text", "repaired"]
 
 _HIGH, _LOW = r"\\u[dD][89abAB][0-9a-fA-F]{2}", r"\\u[dD][c-fC-F][0-9a-fA-F]{2}"
 # Both begin alike, for the sake of speed: then most of a text is passed over by searching for two characters.
@@ -15,6 +16,15 @@ _LONE = re.compile(
     rf"\\u[dD](?:[89abAB][0-9a-fA-F]{{2}}(?!{_LOW})|(?<!{_HIGH}\\u[dD])[c-fC-F][0-9a-fA-F]{{2}})"
 )
 _LONE_IN_BYTES = re.compile(_LONE.pattern.encode())
+
+
+def is_text(text: str) -> bool:
+    """Whether a text is without halves of pairs, and so can be encoded."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 @overload

@@ -4,6 +4,7 @@ import asyncio
 import json
 from pathlib import Path
 
+import aiohttp
 from typer.testing import CliRunner, Result
 
 from exai import config
@@ -12,6 +13,8 @@ from exai.errors import StartFault
 from exai.runtime.clock import SystemClock
 from exai.storage.database import Database
 from exai.storage.fleet.replicas import Replicas
+from support.daemon_in_process import StartInProcess
+from support.mcp_websocket import mcp_socket
 from support.migrated_databases import migrated_postgresql
 from support.postgresql_server import PostgresqlServer
 from support.waiting import wait_until
@@ -51,6 +54,28 @@ async def test_daemons_are_listed_and_drained(postgresql: PostgresqlServer, tmp_
     assert isinstance(unknown.exception, StartFault)
     assert "exai fleet list" in str(unknown.exception)
     await database.close()
+
+
+async def test_a_daemon_that_drains_is_not_ready_and_serves_on(
+    postgresql: PostgresqlServer, start_in_process: StartInProcess, tmp_path: Path
+) -> None:
+    url = migrated_postgresql(postgresql, "drained_daemon")
+    environ = {"EXAI_DATABASE__URL": url, "EXAI_FLEET__BEAT_S": "0.1", "EXAI_FLEET__LEASE_S": "1"}
+    async with start_in_process(**environ) as daemon, aiohttp.ClientSession() as http:
+
+        async def admits() -> tuple[int, str]:
+            async with http.get(f"{daemon.operations}/readyz") as answer:
+                return answer.status, (await answer.json())["checks"]["admitting"]
+
+        async def is_out() -> bool:
+            return await admits() == (503, "draining")
+
+        assert await admits() == (200, "ok")
+        tag = daemon.services.storage.database.run_id[-8:]
+        assert (await exai(url, tmp_path, "drain", tag)).exit_code == 0
+        await wait_until(is_out, what="it says that it drains")
+        async with mcp_socket(daemon.mcp_ws) as client:
+            assert (await client.tool("status"))["isError"] is False
 
 
 async def test_on_sqlite_there_is_no_fleet(tmp_path: Path) -> None:

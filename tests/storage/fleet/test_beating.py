@@ -1,6 +1,7 @@
 """What a beat on PostgreSQL finds besides who is over: how many daemons there are, and in which state."""
 
 from contextlib import AsyncExitStack
+from datetime import timedelta
 from pathlib import Path
 
 from exai import config
@@ -8,16 +9,12 @@ from exai.runtime.clock import SystemClock
 from exai.storage.database import Database
 from exai.storage.fleet.beating import BeatingRuns
 from exai.storage.fleet.replicas import Replicas
+from support.copies_storm import ShiftedClock
 from support.migrated_databases import migrated_postgresql
 from support.postgresql_server import PostgresqlServer
 from support.waiting import wait_until
 
 FLEET = config.Fleet(beat_s=0.1, lease_s=0.6)
-
-
-class _HoursBehind(SystemClock):
-    def wall(self) -> float:
-        return super().wall() - 7_200
 
 
 async def test_daemons_are_counted_by_state(postgresql: PostgresqlServer, tmp_path: Path) -> None:
@@ -45,11 +42,12 @@ async def test_daemons_are_counted_by_state(postgresql: PostgresqlServer, tmp_pa
         for each in (database, other):
             await Replicas(each, SystemClock()).begin("1.2.3", "digest", "here")
         await counted(serving=2, draining=0, over=0)
-        assert await Replicas(database, SystemClock()).drain(other.run_id[-8:])
+        assert await Replicas(database, SystemClock()).drain(other.run_id[-8:], FLEET.lease_s)
         await counted(serving=1, draining=1, over=0)
         assert others_beats._beating is not None
         others_beats._beating.cancel()
         await counted(serving=1, draining=0, over=1)
+        assert not await Replicas(database, SystemClock()).drain(other.run_id[-8:], FLEET.lease_s)
 
 
 async def test_a_process_whose_clock_is_wrong_drains_by_no_other_time(
@@ -57,7 +55,9 @@ async def test_a_process_whose_clock_is_wrong_drains_by_no_other_time(
 ) -> None:
     settings = config.Database.model_validate({"url": migrated_postgresql(postgresql, "wrong_clock")})
     database = await Database.open(settings, tmp_path, FLEET)
-    wrong = Replicas(database, _HoursBehind())
+    clock = ShiftedClock()
+    clock.ahead = timedelta(hours=-2)
+    wrong = Replicas(database, clock)
     await Replicas(database, SystemClock()).begin("1.2.3", "digest", "here")
     beats = database.beats
     assert beats is not None

@@ -15,7 +15,8 @@ from exai.evidence.git.hunks import FileChange, hunks_of, read_patch
 from exai.evidence.git.objects import Entry, Repository, Unreadable
 from exai.evidence.trees import FolderTree, Tree, clean_lines
 from exai.files.checks import secret_kind, text_of
-from exai.files.paths.walk import NAME_NO_TEXT, is_text
+from exai.files.paths.walk import NAME_NO_TEXT
+from exai.protocol.surrogates import is_text
 
 __all__ = ["Change", "change_of", "merge_base", "patched"]
 

@@ -10,7 +10,8 @@ from exai.evidence.faults import NotARepository
 from exai.evidence.git.objects import Commit, Entry, Repository, Unreadable
 from exai.evidence.trees import MOST_FILE_BYTES, Document, FolderTree, Tree, document_of
 from exai.files.checks import secret_kind
-from exai.files.paths.walk import LeftOut, is_text
+from exai.files.paths.walk import LeftOut
+from exai.protocol.surrogates import is_text
 
 __all__ = ["CommitTree", "commit_tree"]
 

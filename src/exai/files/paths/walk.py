@@ -19,13 +19,13 @@ from pathspec import GitIgnoreSpec
 from exai.errors import FileRefused
 from exai.files.checks import secret_kind
 from exai.files.paths.opening import open_folder, shown
+from exai.protocol.surrogates import is_text
 from exai.runtime.os_errors import reason_of
 
 __all__ = [
     "NAME_NO_TEXT",
     "LeftOut",
     "WalkedFile",
-    "is_text",
     "left_out_as_secret",
     "left_out_as_unreadable",
     "walking",
@@ -71,15 +71,6 @@ class LeftOut:
 
 
 Walk = Generator[WalkedFile | LeftOut]
-
-
-def is_text(path: str) -> bool:
-    """Whether a path is UTF-8: Python keeps other bytes as halves of surrogate pairs (PEP 383)."""
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def left_out_as_secret(path: str, kind: str) -> LeftOut:
@@ -206,7 +197,7 @@ class _Walk:
         said = os.fsencode(path).decode(errors="backslashreplace")
         if name == ".git" or _is_ignored(f"{self._real}/{said}" + "/" * is_folder, rules):
             return
-        if said != path:
+        if not is_text(path):
             yield LeftOut(said, NAME_NO_TEXT)
         elif stat.S_ISLNK(mode):
             yield LeftOut(path, "a link")

@@ -30,6 +30,7 @@ __all__ = ["BeatingRuns", "Transactions"]
 T = TypeVar("T")
 
 OVER = "over"
+"""The state of a daemon that stopped beating, in the metric; its row has the one in which it died."""
 KNOWN_FOR_S = 60.0
 """After its last beat, for how long a run is in the picture; three leases, if that is longer."""
 LEAST_DEADLINE_S = 1.0

@@ -113,13 +113,13 @@ class Replicas:
 
         return await self._database.read(read)
 
-    async def drain(self, tag: str) -> bool:
-        """Have a replica take nobody new, from its next beat on; whether one that serves has this tag.
+    async def drain(self, tag: str, lease_s: float) -> bool:
+        """Have a replica take nobody new, from its next beat on; whether one that beats has this tag.
 
         Raises:
             StoreFailed: it goes on as it was, or nobody knows.
         """
-        return await self._database.write(_drain, tag)
+        return await self._database.write(_drain, (tag, self._clock.utc(), timedelta(seconds=lease_s)))
 
     async def latest(self, most: int) -> list[ReplicaRow]:
         """Read the latest replicas, newest first.
@@ -169,8 +169,10 @@ def _begin(connection: Connection, row: dict[str, Any]) -> None:
 
 
 @row_by_row(LockGroup.ERRORS)
-def _drain(connection: Connection, tag: str) -> bool:
-    serves = (replicas.c.tag == tag, replicas.c.state.in_((SERVING, DRAINING)))
+def _drain(connection: Connection, parameters: tuple[str, datetime, timedelta]) -> bool:
+    tag, here, lease = parameters
+    is_alive = replicas.c.beat_at > database_time(connection, here) - lease
+    serves = (replicas.c.tag == tag, replicas.c.state.in_((SERVING, DRAINING)), is_alive)
     return bool(connection.execute(update(replicas).where(*serves).values(state=DRAINING)).rowcount)
 
 

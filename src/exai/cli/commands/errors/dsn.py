@@ -14,15 +14,13 @@ import typer
 from exai.cli.columns import table
 from exai.cli.command_group import new_app
 from exai.cli.data_choice import choose_data
+from exai.cli.errors.asking import opened_database
 from exai.cli.options import AsJson, ConfigFile, Overrides, WhichData
 from exai.cli.running import running_daemons
 from exai.config import Settings
-from exai.config.tree import secret_values
 from exai.error_tracking.ingestion.intake import sha256_of
 from exai.errors import StartFault
-from exai.monitoring import logs
 from exai.runtime.clock import SystemClock
-from exai.storage.database import Database
 from exai.storage.error_tracking.projects import Project, ProjectTables, ProjectUse, Trust
 from exai.web.hosts import EVERY_ADDRESS
 
@@ -179,14 +177,8 @@ def sources(
 
 def _run(settings: Settings, work: Callable[[ProjectTables], Awaitable[T]]) -> T:
     async def on_rows() -> T:
-        logs.configure(
-            settings.logging.model_copy(update={"level": "warning"}), secrets=secret_values(settings)
-        )
-        database = await Database.open(settings.database, settings.data_dir, settings.fleet)
-        try:
+        async with opened_database(settings) as database:
             return await work(ProjectTables(database, SystemClock()))
-        finally:
-            await database.close()
 
     return asyncio.run(on_rows())
 

@@ -11,13 +11,11 @@ import typer
 from exai.cli.columns import table
 from exai.cli.command_group import new_app
 from exai.cli.data_choice import choose_data
+from exai.cli.errors.asking import opened_database
 from exai.cli.options import AsJson, ConfigFile, Overrides, WhichData
 from exai.config import Settings
-from exai.config.tree import secret_values
 from exai.errors import StartFault
-from exai.monitoring import logs
 from exai.runtime.clock import SystemClock
-from exai.storage.database import Database
 from exai.storage.fleet.replicas import LivingReplica, Replicas
 
 __all__ = ["app"]
@@ -62,7 +60,7 @@ def drain(
     Stop it, by SIGTERM or `exai stop`, when its calls have ended. A daemon that starts anew serves.
     """
     settings = choose_data(config_file, overrides, demo).settings
-    if not _in_database(settings, lambda replicas: replicas.drain(tag.lower())):
+    if not _in_database(settings, lambda replicas: replicas.drain(tag.lower(), settings.fleet.lease_s)):
         raise StartFault(
             f"No daemon with the tag {tag[:40]!r} serves here. `exai fleet list` shows those that do."
         )
@@ -71,18 +69,14 @@ def drain(
 
 def _in_database(settings: Settings, work: Callable[[Replicas], Awaitable[T]]) -> T:
     async def worked() -> T:
-        database = await Database.open(settings.database, settings.data_dir, settings.fleet)
-        try:
+        async with opened_database(settings) as database:
             if database.beats is None:
                 raise StartFault(
                     "These data are in SQLite, where one daemon serves: `exai status` shows it, `exai stop` ends it. "
                     "A fleet needs `database.url` of a PostgreSQL."
                 )
             return await work(Replicas(database, SystemClock()))
-        finally:
-            await database.close()
 
-    logs.configure(settings.logging.model_copy(update={"level": "warning"}), secrets=secret_values(settings))
     return asyncio.run(worked())
 
 
